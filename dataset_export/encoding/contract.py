@@ -1,0 +1,106 @@
+"""What goes into encoding a file and what comes out.
+
+`encode.encode` reads one or more parquet files and writes the bytes of one delivered file into a sink, in the cheapest
+way that gives the asked-for bytes (design: "How bytes are made").
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Sink = Callable[[bytes | bytearray | memoryview], object]
+"""Takes the encoded bytes, in order; consumes each piece before it returns."""
+
+
+class Format(StrEnum):
+    """File formats of a delivery (spec S6)."""
+
+    PARQUET = "parquet"
+    JSON = "json"
+
+
+class Compression(StrEnum):
+    """Compressions of a delivery (spec S6). For parquet it is the codec inside the file; `source` keeps each file's own."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+    SOURCE = "source"
+
+
+class Way(StrEnum):
+    """How the bytes of a delivered file were made."""
+
+    PASS_THROUGH = "pass-through"
+    REWRITE = "rewrite"
+    NDJSON = "ndjson"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The asked-for format and compression, valid together (see `encode.check_encoding`)."""
+
+    format: Format = Format.PARQUET
+    compression: Compression = Compression.GZIP
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """Which rows of a source file are delivered. All fields empty: all of them.
+
+    Attributes:
+        timestamp_column: the time_series column; a dotted path for a nested one.
+        not_before: rows with an earlier timestamp (UTC) are left out and counted; a null timestamp stays (spec S10).
+    """
+
+    timestamp_column: str | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parquet file to encode.
+
+    Attributes:
+        open: opens the file for random access; the encoder closes it.
+        name: what to call it in errors.
+        bytes: its size.
+        partition: partition values to restore as columns, as the table log writes them.
+        whole: True when the log proves that no row is older than the rule's `not_before`, so the rule need not be
+            applied.
+    """
+
+    open: Callable[[], Any]
+    name: str
+    bytes: int
+    partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What was written: rows delivered, rows left out by the rule, rows dropped because they were in the table before
+    (net-new difference), the range of the timestamp column over the delivered rows (UTC; None without one), and the way."""
+
+    rows: int
+    excluded: int
+    carried_over: int
+    first_timestamp: datetime | None
+    last_timestamp: datetime | None
+    way: Way
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to make: the encoding, the schema every delivered file has (that of the table at the upper version), the
+    rule, and for time_series the column whose range is recorded."""
+
+    encoding: Encoding
+    schema: "pa.Schema"
+    rule: RowRule = field(default_factory=RowRule)

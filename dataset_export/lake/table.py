@@ -1,0 +1,97 @@
+"""What every table format can do: the seam between the pipeline and a lake.
+
+A table has versions, numbered upwards; a slice is what was added between two of them. `lake.open_table` returns the
+implementation for a location.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Version:
+    """One committed state of a table: its number and when it was committed (UTC, by the table's own log)."""
+
+    number: int
+    committed_at: datetime
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One parquet data file of a table. JSON-able: it travels between workers inside a shard.
+
+    Attributes:
+        path: relative to the table's location, or absolute; only the table that made it can open it.
+        bytes: size of the file.
+        rows: rows in the file, or None when the log does not say (the footer does).
+        partition: values of partition columns, which are not in the file, as the log writes them (text or null).
+        min_timestamp: a lower bound (ISO-8601, UTC) of the dataset's timestamp column in this file, when the log has one.
+    """
+
+    path: str
+    bytes: int
+    rows: int | None = None
+    partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+    min_timestamp: str | None = None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What must be delivered between two versions (design: "Which rows belong to an export").
+
+    The rows are those of `added`, less those of `removed`, as multisets: with `removed` empty every added file counts
+    whole; otherwise files of `added` repeat rows that were there before, and only net-new rows belong to the slice.
+    `lower` None means from the beginning; `upper` None means the table had no version yet, and the slice is empty.
+    """
+
+    lower: int | None
+    upper: int | None
+    added: tuple[SourceFile, ...] = ()
+    removed: tuple[SourceFile, ...] = ()
+
+
+class ReadableFile(Protocol):
+    """A file-like object with random access, as pyarrow takes it; close it after use."""
+
+    def read(self, size: int = -1, /) -> Any: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Table(Protocol):
+    """One table of a lake. Methods raise NotFound (no such table), AccessDenied, LakeError, TransientError."""
+
+    def versions(self, limit: int | None = None) -> list[Version]:
+        """The newest versions, newest first; all that the log still has without `limit`."""
+        ...
+
+    def newest_before(self, moment: datetime, *, at_least: int | None = None) -> Version | None:
+        """The newest version committed strictly before `moment` (UTC), seen now; never one below `at_least`. None when
+        there is none. Commit times need not rise with the numbers: the highest number wins."""
+        ...
+
+    def slice(self, lower: int | None, upper: int) -> Slice:
+        """The rows added after version `lower` (None: from the beginning) up to and including `upper`.
+
+        Reads the log only. Compaction adds nothing. Raises VersionGone when the log no longer reaches back to `lower`
+        or the files of `upper` were vacuumed as far as the log can tell, UnsupportedTable for features that would give
+        wrong rows."""
+        ...
+
+    def schema(self, version: int) -> "pa.Schema":
+        """The table's schema at a version, partition columns included, in table order."""
+        ...
+
+    def row_count(self, version: int) -> int | None:
+        """Rows in the table at a version by the log's statistics; None when a file has none."""
+        ...
+
+    def open(self, file: SourceFile) -> ReadableFile:
+        """Open a data file for reading by ranges. Raises CorruptFile when it is gone."""
+        ...
