@@ -83,8 +83,8 @@ class Upload(Protocol):
 
 
 class Store(Protocol):
-    """A place files go. Every method may raise TransientError, AccessDenied, NotFound (the bucket or the root folder) and
-    ConfigError; what else is said on the method."""
+    """A place files go. Every method may raise TransientError, AccessDenied, NotFound (the bucket or the root folder)
+    and ConfigError; what else is said on the method."""
 
     def uri(self, path: str) -> str:
         """A printable address of `path` (`s3://bucket/folder/…`); without credentials."""
@@ -155,7 +155,7 @@ def check_path(path: str) -> str:
     for segment in path.split("/"):
         if segment in {"", ".", ".."} or "\\" in segment or any(ord(c) < 32 or ord(c) == 127 for c in segment):
             raise ConfigError(
-                f"the path {path!r} has the segment {segment!r}: a path inside a destination is relative, has no empty, "
-                "'.' or '..' segment, no backslash and no control character"
+                f"the path {path!r} has the segment {segment!r}: a path inside a destination is relative, has no "
+                "empty, '.' or '..' segment, no backslash and no control character"
             )
     return path

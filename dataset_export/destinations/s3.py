@@ -1,0 +1,294 @@
+"""Amazon S3, and servers that speak its protocol.
+
+Staged files are unfinished multipart uploads; completing one makes the file visible, whole and without replacing
+anything (`If-None-Match: *`). The answer to such a call may be lost, and the client's own retry then meets the file that
+its first try wrote: so the object is read back and compared before it is called a conflict.
+"""
+
+import enum
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from pydantic import Field
+
+from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.s3_calls import Answered, Bucket
+from dataset_export.destinations.s3_upload import (
+    DEFAULT_PART_BYTES,
+    MIN_PART_BYTES,
+    NO_SUCH_UPLOAD,
+    S3Upload,
+    abort,
+    composite_checksum,
+    first_part_size,
+    parts_of,
+    unfinished_uploads,
+)
+from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+TOTAL_TRIES = 4
+READ_SIZE = 1 << 20
+NO_SUCH_KEY = frozenset({"NoSuchKey"})
+TAKEN = frozenset({"PreconditionFailed"})
+PARTS_GONE = NO_SUCH_UPLOAD | {"InvalidPart", "InvalidPartOrder"}
+
+
+class S3Destination(DestinationIOManager):
+    """Deliver to a folder of an S3 bucket. Credentials come from the fields, else from where AWS clients look for them
+    (environment, profile, instance role); a profile may assume a role, with an external id too."""
+
+    bucket: str = Field(description="Name of the bucket; it must exist.")
+    folder: str = Field(default="", description="Folder of the bucket to deliver to; empty for the whole bucket.")
+    region_name: str | None = Field(default=None, description="AWS region of the bucket.")
+    endpoint_url: str | None = Field(default=None, description="URL of an S3 server that is not Amazon's.")
+    aws_access_key_id: str | None = Field(default=None, description="Access key id; name it by an EnvVar.")
+    aws_secret_access_key: str | None = Field(default=None, description="Secret access key, always by an EnvVar.")
+    aws_session_token: str | None = Field(default=None, description="Session token, always by an EnvVar.")
+    profile_name: str | None = Field(default=None, description="Profile of the AWS configuration files.")
+    allow_insecure: bool = Field(default=False, description="Allow an endpoint_url without TLS (http://).")
+
+    def build_store(self) -> Store:
+        """An `S3Store` with the client of dagster-aws. Raises ConfigError for an endpoint without TLS."""
+        if (self.endpoint_url or "").lower().startswith("http:") and not self.allow_insecure:
+            raise ConfigError(
+                f"the endpoint {self.endpoint_url} of the bucket {self.bucket} has no TLS: use https, or write out "
+                "allow_insecure: true"
+            )
+        return S3Store(self._client, self.bucket, self.folder)
+
+    def _client(self) -> Any:
+        from dagster_aws.s3 import S3Resource
+
+        return S3Resource(
+            region_name=self.region_name,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+            profile_name=self.profile_name,
+            max_attempts=TOTAL_TRIES - 1,  # the resource passes it on as the number of retries
+        ).get_client()
+
+
+class Found(enum.Enum):
+    """What the bucket shows at a key."""
+
+    NOTHING = enum.auto()
+    OURS = enum.auto()
+    FOREIGN = enum.auto()
+
+
+class S3Store:
+    """`Store` over the folder `folder` of a bucket.
+
+    `client_factory` makes a boto3 S3 client, at the first call. `part_size` is in bytes, 8 MiB at least. Besides
+    reading, writing, listing and deleting objects the credentials need s3:ListBucketMultipartUploads,
+    s3:ListMultipartUploadParts and s3:AbortMultipartUpload.
+    """
+
+    def __init__(
+        self, client_factory: Callable[[], Any], bucket: str, folder: str = "", *, part_size: int = DEFAULT_PART_BYTES
+    ) -> None:
+        if part_size < MIN_PART_BYTES:
+            raise ConfigError(f"parts of {part_size} bytes are too small for S3: use {MIN_PART_BYTES} or more")
+        self.bucket = bucket
+        self._calls = Bucket(bucket, client_factory)
+        folder = folder.strip("/")
+        self._root = f"{check_path(folder)}/" if folder else ""
+        self._part_size = part_size
+
+    def uri(self, path: str) -> str:
+        """`s3://bucket/folder/path`."""
+        return f"s3://{self.bucket}/{self._key(path) if path else self._root}"
+
+    def check(self) -> None:
+        """List one object and one unfinished upload of the folder."""
+        self._calls.call("list_objects_v2", Prefix=self._root, MaxKeys=1)
+        self._calls.call("list_multipart_uploads", Prefix=self._root, MaxUploads=1)
+
+    def stage(self, path: str, *, size_hint: int | None = None) -> S3Upload:
+        """An upload whose parts fit `size_hint`. Unfinished uploads of exactly this key are aborted when it begins."""
+        return S3Upload(self._calls, self._key(path), path, first_part_size(self._part_size, size_hint))
+
+    def confirm(self, staged: Staged) -> None:
+        """Compare the parts the server holds with those we sent (sizes, entity tags, and checksums where it lists
+        them). Raises IntegrityError."""
+        try:
+            held = list(self._held_parts(staged))
+        except Answered:
+            if self._find(staged) is Found.OURS:
+                return
+            raise self._gone(staged) from None
+        sent = parts_of(staged)
+        same = len(held) == len(sent) and all(
+            part["PartNumber"] == number
+            and part["Size"] == ours.bytes
+            and part["ETag"].strip('"') == ours.etag
+            and part.get("ChecksumSHA256", ours.sha256) == ours.sha256
+            for number, (part, ours) in enumerate(zip(held, sent, strict=True), start=1)
+        )
+        if not same or sum(part.bytes for part in sent) != staged.bytes:
+            raise IntegrityError(f"the parts held for {self.uri(staged.path)} are not those sent: run the export again")
+
+    def publish(self, staged: Staged) -> None:
+        """Complete the upload on the condition that the key is free."""
+        parts = parts_of(staged)
+        checksum = composite_checksum(parts)
+        try:
+            answer = self._calls.call(
+                "complete_multipart_upload",
+                expect=PARTS_GONE | TAKEN,
+                Key=self._key(staged.path),
+                UploadId=staged.handle["upload_id"],
+                IfNoneMatch="*",
+                MultipartUpload={
+                    "Parts": [
+                        {"PartNumber": number, "ETag": part.etag, "ChecksumSHA256": part.sha256}
+                        for number, part in enumerate(parts, start=1)
+                    ]
+                },
+            )
+        except (Answered, TransientError) as error:
+            self._settle(staged, error)
+            return
+        if answer.get("ChecksumSHA256", checksum) != checksum:
+            raise IntegrityError(f"{self.uri(staged.path)} is not what was staged: delete it and run the export again")
+
+    def discard(self, staged: Staged) -> None:
+        """Abort the upload."""
+        abort(self._calls, self._key(staged.path), staged.handle["upload_id"])
+
+    def put(self, path: str, data: bytes, *, replace: bool = False) -> None:
+        """PutObject, on the condition that the key is free unless `replace`."""
+        condition = {} if replace else {"IfNoneMatch": "*"}
+        key = self._key(path)
+        try:
+            self._calls.call("put_object", expect=TAKEN, Key=key, Body=data, ChecksumAlgorithm="SHA256", **condition)
+        except (Answered, TransientError) as error:
+            if self._reads_as(path, len(data), hashlib.sha256(data).hexdigest()):
+                return
+            if isinstance(error, TransientError):
+                raise
+            raise self._conflict(path) from error
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Objects below `folder`. They are sorted here, because directory buckets and some servers list folder by
+        folder. Keys that end in `/` are folders that a console made, not files."""
+        prefix = self._prefix(folder)
+        show_hidden = f"{folder}/".startswith(f"{HIDDEN_FOLDER}/")
+        found: list[Entry] = []
+        for page in self._calls.pages("list_objects_v2", Prefix=prefix):
+            for one in page.get("Contents", []):
+                path = one["Key"].removeprefix(self._root)
+                if not path.endswith("/") and (show_hidden or not path.startswith(f"{HIDDEN_FOLDER}/")):
+                    found.append(Entry(path, one["Size"], one["LastModified"]))
+        yield from sorted(found, key=lambda entry: entry.path)
+
+    def open(self, path: str) -> BinaryIO:
+        """The object, streamed."""
+        try:
+            answer = self._calls.call("get_object", expect=NO_SUCH_KEY, Key=self._key(path))
+        except Answered:
+            raise FileNotFoundError(f"{self.uri(path)} does not exist") from None
+        return cast("BinaryIO", io.BufferedReader(_Body(answer["Body"], self._calls), READ_SIZE))
+
+    def delete(self, path: str) -> None:
+        """DeleteObject: in a bucket with versions the old version stays below a delete marker."""
+        self._calls.call("delete_object", Key=self._key(path))
+
+    def leftovers(self, folder: str = "") -> Iterator[Leftover]:
+        """Unfinished multipart uploads. Their size is not known without a request for each, so `bytes` is None."""
+        for one in unfinished_uploads(self._calls, self._prefix(folder)):
+            yield Leftover(one["Key"].removeprefix(self._root), one["Initiated"], None, {"upload_id": one["UploadId"]})
+
+    def discard_leftover(self, leftover: Leftover) -> None:
+        """Abort an unfinished upload."""
+        abort(self._calls, self._key(leftover.path), leftover.handle["upload_id"])
+
+    def _settle(self, staged: Staged, error: Answered | TransientError) -> None:
+        """Decide what a complete without a clear answer did, by looking at the object."""
+        found = self._find(staged)
+        if found is Found.OURS:
+            self.discard(staged)  # published by an earlier upload of the same bytes: ours is then still unfinished
+            return
+        if found is Found.FOREIGN:
+            raise self._conflict(staged.path) from error
+        if isinstance(error, TransientError):
+            raise error
+        if error.code in PARTS_GONE:
+            raise self._gone(staged) from error
+        raise TransientError(f"{self.uri(staged.path)} was there and vanished: it is tried again") from error
+
+    def _find(self, staged: Staged) -> Found:
+        try:
+            head = self._calls.call(
+                "head_object", expect=NO_SUCH_KEY, Key=self._key(staged.path), ChecksumMode="ENABLED"
+            )
+        except Answered:
+            return Found.NOTHING
+        if head["ContentLength"] != staged.bytes:
+            return Found.FOREIGN
+        if head.get("ChecksumSHA256") == composite_checksum(parts_of(staged)):
+            return Found.OURS
+        # The same bytes sent in other parts have another checksum, and some servers keep none: then the bytes decide.
+        return Found.OURS if self._reads_as(staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
+
+    def _reads_as(self, path: str, size: int, sha256: str) -> bool:
+        try:
+            with self.open(path) as stream:
+                digest, read = hashlib.sha256(), 0
+                while read <= size and (chunk := stream.read(READ_SIZE)):
+                    digest.update(chunk)
+                    read += len(chunk)
+        except FileNotFoundError:
+            return False
+        return read == size and digest.hexdigest() == sha256
+
+    def _held_parts(self, staged: Staged) -> Iterator[Any]:
+        for page in self._calls.pages(
+            "list_parts", expect=NO_SUCH_UPLOAD, Key=self._key(staged.path), UploadId=staged.handle["upload_id"]
+        ):
+            yield from page.get("Parts", [])
+
+    def _conflict(self, path: str) -> Conflict:
+        return Conflict(
+            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
+        )
+
+    def _gone(self, staged: Staged) -> IntegrityError:
+        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
+
+    def _key(self, path: str) -> str:
+        return self._root + check_path(path)
+
+    def _prefix(self, folder: str) -> str:
+        return f"{self._key(folder)}/" if folder else self._root
+
+
+class _Body(io.RawIOBase):
+    """An object's bytes as they arrive; what breaks on the way is one of our errors."""
+
+    def __init__(self, body: Any, calls: Bucket) -> None:
+        self._body = body
+        self._calls = calls
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer).cast("B")
+        with self._calls.translated("get_object"):
+            chunk = self._body.read(len(view))
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
