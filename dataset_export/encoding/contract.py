@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 
 class Compression(StrEnum):
-    """Compressions of a delivery (spec S6). For parquet it is the codec inside the file; `source` keeps each file's own."""
+    """Compressions of a delivery (spec S6). For parquet the codec inside the file; `source` keeps each file's own."""
 
     NONE = "none"
     GZIP = "gzip"
@@ -37,7 +37,7 @@ class Compression(StrEnum):
 class Way(StrEnum):
     """How the bytes of a delivered file were made."""
 
-    PASS_THROUGH = "pass-through"
+    PASS_THROUGH = "pass-through"  # noqa: S105
     REWRITE = "rewrite"
     NDJSON = "ndjson"
 
@@ -86,7 +86,8 @@ class Source:
 @dataclass(frozen=True)
 class Encoded:
     """What was written: rows delivered, rows left out by the rule, rows dropped because they were in the table before
-    (net-new difference), the range of the timestamp column over the delivered rows (UTC; None without one), and the way."""
+    (net-new difference), the range of the timestamp column over the delivered rows (UTC; None without one), and the
+    way."""
 
     rows: int
     excluded: int

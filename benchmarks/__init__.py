@@ -1,0 +1,1 @@
+"""Measurements that carry a number in the documentation. Run with `make bench`."""

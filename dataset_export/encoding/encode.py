@@ -1,0 +1,89 @@
+"""Make the bytes of one delivered file, in the cheapest way that gives the asked-for bytes.
+
+Design: "How bytes are made".
+
+with store.stage(path) as upload:
+    encoded = encode([source], target, upload.write)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dataset_export.encoding.contract import Compression, Encoded, Encoding, Format, Sink, Source, Target, Way
+from dataset_export.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+EXTENSIONS = {
+    (Format.PARQUET, Compression.NONE): ".parquet",
+    (Format.PARQUET, Compression.GZIP): ".gz.parquet",
+    (Format.PARQUET, Compression.ZSTD): ".zstd.parquet",
+    (Format.PARQUET, Compression.SNAPPY): ".snappy.parquet",
+    (Format.PARQUET, Compression.SOURCE): ".parquet",
+    (Format.JSON, Compression.GZIP): ".json.gz",
+}
+"""Every combination there is (spec S6), with the ending of its file names."""
+
+
+def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequence[Source] = ()) -> Encoded:
+    """Write the rows of `sources` into `sink` as one file, in order.
+
+    Memory is bounded whatever the size of the files, but for `minus`, which costs 24 bytes per row of it. When this
+    raises, what the sink was given is not a whole file: the caller discards it.
+
+    Args:
+        sources: usually one; several are written one after the other into the same file.
+        target: encoding, schema and row rule.
+        sink: takes the bytes.
+        minus: files whose rows were in the table before. Each row of them takes one equal row of the sources away
+            (a multiset difference over the columns of the target schema; NaN equals NaN).
+
+    Raises:
+        ConfigError: an encoding that does not exist, or a timestamp column that is none.
+        CorruptFile: a source is missing, truncated or not parquet.
+        UnsupportedTable: values that the target schema or format cannot hold.
+        IntegrityError: rows were read that the footers do not count, or the other way round.
+    """
+    from dataset_export.encoding import ndjson, pass_through, rewrite
+    from dataset_export.encoding.parquet_input import footer
+
+    check_encoding(target.encoding)
+    if not sources:
+        raise UsageError("There is no source file to encode: an export without rows has no data files.")
+    if target.encoding.format is Format.JSON:
+        return ndjson.write(sources, target, sink, minus)
+    if len(sources) == 1:
+        metadata = footer(sources[0])
+        if choose_way(metadata, sources[0], target, minus) is Way.PASS_THROUGH:
+            return pass_through.copy(sources[0], metadata, target, sink)
+    return rewrite.write(sources, target, sink, minus)
+
+
+def choose_way(metadata: pq.FileMetaData, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:
+    """The way in which one source file becomes one delivered file; `metadata` is the file's footer."""
+    from dataset_export.encoding import pass_through
+
+    if target.encoding.format is Format.JSON:
+        return Way.NDJSON
+    if not minus and pass_through.is_possible(metadata, source, target):
+        return Way.PASS_THROUGH
+    return Way.REWRITE
+
+
+def check_encoding(encoding: Encoding) -> None:
+    """Refuse a compression that the format does not have (spec S6). Raises ConfigError naming those it has."""
+    if (encoding.format, encoding.compression) not in EXTENSIONS:
+        allowed = [compression.value for form, compression in EXTENSIONS if form is encoding.format]
+        raise ConfigError(
+            f"Format {encoding.format.value} cannot be delivered with compression {encoding.compression.value}: "
+            f"set compression to {' or '.join(allowed)}."
+        )
+
+
+def extension(encoding: Encoding) -> str:
+    """The ending of a delivered file's name, with its leading dot."""
+    check_encoding(encoding)
+    return EXTENSIONS[encoding.format, encoding.compression]

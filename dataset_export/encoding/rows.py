@@ -1,0 +1,106 @@
+"""The rows of one delivered file: read, given the target's columns, and counted.
+
+Every row of every source is delivered, excluded by the rule, or carried over; `Rows.batches` proves it at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from dataset_export.encoding.conform import conform, plain_schema
+from dataset_export.encoding.contract import Encoded, Source, Target, Way
+from dataset_export.encoding.net_new import Removed
+from dataset_export.encoding.parquet_input import batches, opened
+from dataset_export.encoding.timestamps import TimestampColumn
+from dataset_export.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Rows:
+    """Reads the sources once and keeps the counts.
+
+    Attributes:
+        schema: what every batch has: the target schema in its plain form.
+        delivered, excluded, carried_over: rows so far.
+    """
+
+    def __init__(self, sources: Sequence[Source], target: Target, minus: Sequence[Source]) -> None:
+        self.schema = plain_schema(target.schema)
+        self.delivered = self.excluded = self.carried_over = 0
+        self._sources = sources
+        self._minus = minus
+        self._timestamps = TimestampColumn(self.schema, target.rule) if target.rule.timestamp_column else None
+        self._first: int | None = None
+        self._last: int | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows to deliver, a bounded number at a time. Raises as `encode.encode` does."""
+        removed = Removed()
+        for source in self._minus:
+            for batch in _read(source, self.schema):
+                removed.add(batch)
+        removed.seal()
+        seen = 0
+        for source in self._sources:
+            for batch in _read(source, self.schema):
+                seen += batch.num_rows
+                net_new = removed.take_from(batch)
+                self.carried_over += batch.num_rows - net_new.num_rows
+                kept = self._kept(net_new, source)
+                self.delivered += kept.num_rows
+                if kept.num_rows:
+                    yield kept
+        if self.delivered + self.excluded + self.carried_over != seen:
+            raise IntegrityError(
+                f"Of {seen} rows read, {self.delivered} were delivered, {self.excluded} excluded, and "
+                f"{self.carried_over} carried over: that is not all of them."
+            )
+
+    def encoded(self, way: Way) -> Encoded:
+        """What was written, after the last batch."""
+        moment = self._timestamps.moment if self._timestamps else None
+        return Encoded(
+            rows=self.delivered,
+            excluded=self.excluded,
+            carried_over=self.carried_over,
+            first_timestamp=None if moment is None or self._first is None else moment(self._first),
+            last_timestamp=None if moment is None or self._last is None else moment(self._last),
+            way=way,
+        )
+
+    def _kept(self, batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
+        import pyarrow.compute as pc
+
+        if self._timestamps is None:
+            return batch
+        ticks = self._timestamps.ticks(batch)
+        mask = None if source.whole else self._timestamps.kept(ticks)
+        if mask is not None and pc.call_function("all", [mask]).as_py() is False:
+            rows = batch.num_rows
+            batch, ticks = batch.filter(mask), ticks.filter(mask)
+            self.excluded += rows - batch.num_rows
+        found = pc.call_function("min_max", [ticks]).as_py()
+        if found["min"] is not None:
+            self._first = found["min"] if self._first is None else min(self._first, found["min"])
+            self._last = found["max"] if self._last is None else max(self._last, found["max"])
+        return batch
+
+
+def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of one source as batches of `schema`, as many as its footer says. Only columns that the schema has are
+    read."""
+    seen = 0
+    with opened(source, nanoseconds="timestamp[ns" in str(schema)) as file:
+        in_file = set(file.schema_arrow.names)
+        columns = [name for name in schema.names if name in in_file and name not in source.partition]
+        for batch in batches(file, columns):
+            seen += batch.num_rows
+            yield conform(batch, schema, source.partition, source.name)
+        expected = file.metadata.num_rows
+    if seen != expected:
+        raise IntegrityError(
+            f"{source.name} has {expected} rows by its footer and {seen} were read: restore it in the table."
+        )
