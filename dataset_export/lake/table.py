@@ -30,7 +30,8 @@ class SourceFile:
         bytes: size of the file.
         rows: rows in the file, or None when the log does not say (the footer does).
         partition: values of partition columns, which are not in the file, as the log writes them (text or null).
-        min_timestamp: a lower bound (ISO-8601, UTC) of the dataset's timestamp column in this file, when the log has one.
+        min_timestamp: a lower bound (ISO-8601, UTC) of the dataset's timestamp column in this file, when the log has
+            one.
     """
 
     path: str
@@ -73,7 +74,8 @@ class Table(Protocol):
 
     def newest_before(self, moment: datetime, *, at_least: int | None = None) -> Version | None:
         """The newest version committed strictly before `moment` (UTC), seen now; never one below `at_least`. None when
-        there is none. Commit times need not rise with the numbers: the highest number wins."""
+        there is none. Commit times need not rise with the numbers: the highest number wins. With `at_least`, nothing
+        newer means `at_least` itself (VersionGone when the log no longer has it)."""
         ...
 
     def slice(self, lower: int | None, upper: int) -> Slice:
@@ -93,5 +95,7 @@ class Table(Protocol):
         ...
 
     def open(self, file: SourceFile) -> ReadableFile:
-        """Open a data file for reading by ranges. Raises CorruptFile when it is gone."""
+        """Open a data file for reading by ranges. Raises VersionGone when a vacuum removed it, CorruptFile when it is
+        gone although the newest version has it, or has another size than the log says. Reading raises CorruptFile
+        and TransientError."""
         ...

@@ -1,0 +1,227 @@
+"""The commit log of a Delta table, read object by object.
+
+deltalake tells a table's state at a version; what changed between two versions, and when, only the log's JSON files
+say. They are read from the newest backwards, and only as many as the question needs.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from dataset_export.errors import NotFound, UnsupportedTable, VersionGone
+from dataset_export.lake.objects import Listed, ObjectFolder
+from dataset_export.lake.table import SourceFile, Version
+
+LOG = "_delta_log"
+READERS = 8
+_COMMIT_NAME = re.compile(rf"{LOG}/(\d{{20}})\.json")
+_COMMIT_INFO_BYTES = 16 << 10
+
+
+@dataclass(frozen=True)
+class FileAction:
+    """An add or a remove of a file. `data_change` is false when the commit only moved rows between files. `complete` is
+    false for a remove that tells nothing but the path: older writers leave out size and partition values."""
+
+    file: SourceFile
+    adds: bool
+    data_change: bool
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit: its number and its file actions."""
+
+    number: int
+    actions: list[FileAction] = field(default_factory=list[FileAction])
+
+
+class DeltaLog:
+    """The `_delta_log` folder of one table. `uri` names the table in errors."""
+
+    def __init__(self, objects: ObjectFolder, uri: str, timestamp_column: str | None) -> None:
+        self._objects = objects
+        self._uri = uri
+        self._timestamp_column = timestamp_column
+        self._times: dict[int, datetime] = {}
+
+    def versions(self) -> Iterator[Version]:
+        """The versions the log still has, newest first. Commit times are read as the caller goes on, a few ahead.
+
+        Raises:
+            NotFound: when there is no table.
+        """
+        entries = self._newest_first()
+        ahead = 1
+        with ThreadPoolExecutor(READERS) as pool:
+            while batch := [entry for entry, _ in zip(entries, range(ahead), strict=False)]:
+                numbers = [number for number, _ in batch]
+                yield from map(Version, numbers, pool.map(self._committed_at, batch))
+                ahead = min(ahead * 2, 4 * READERS)
+
+    def commits(self, lower: int, upper: int) -> Iterator[Commit]:
+        """The commits after `lower` up to and including `upper`, in order.
+
+        Raises:
+            VersionGone: when one of them is no longer in the log.
+            UnsupportedTable: for a file action that this version cannot follow.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(lower + 1, upper + 1, 2 * READERS):
+                numbers = range(start, min(start + 2 * READERS, upper + 1))
+                for number, text in zip(numbers, pool.map(self._read_commit, numbers), strict=True):
+                    if text is None:
+                        raise log_gone(self._uri, lower, number)
+                    yield self._parse(number, text)
+
+    def _newest_first(self) -> Iterator[tuple[int, Listed]]:
+        checkpoint = self._last_checkpoint()
+        oldest: int | None = None
+        if checkpoint is not None:
+            for number, entry in self._listed(after=f"{LOG}/{checkpoint:020}"):
+                oldest = number
+                yield number, entry
+        for number, entry in self._listed(after=None):
+            if oldest is None or number < oldest:
+                oldest = number
+                yield number, entry
+        if oldest is None and checkpoint is None:
+            raise NotFound(f"there is no Delta table at {self._uri}: it has no {LOG} with commits")
+
+    def _listed(self, after: str | None) -> list[tuple[int, Listed]]:
+        found = [
+            (int(name[1]), entry)
+            for entry in self._objects.list(LOG, after=after)
+            if (name := _COMMIT_NAME.fullmatch(entry.path))
+        ]
+        return sorted(found, key=lambda pair: pair[0], reverse=True)
+
+    def _last_checkpoint(self) -> int | None:
+        try:
+            return int(json.loads(self._objects.read(f"{LOG}/_last_checkpoint"))["version"])
+        except FileNotFoundError:
+            return None
+
+    def _committed_at(self, entry: tuple[int, Listed]) -> datetime:
+        number, listed = entry
+        if number not in self._times:
+            self._times[number] = self._read_time(listed)
+        return self._times[number]
+
+    def _read_time(self, listed: Listed) -> datetime:
+        head = self._objects.read(listed.path, length=min(_COMMIT_INFO_BYTES, listed.bytes)) if listed.bytes else b""
+        first, newline, _ = head.partition(b"\n")
+        info = _commit_info([first]) if newline or len(head) == listed.bytes else None
+        if info is None:
+            # Writers without in-commit timestamps may put commitInfo anywhere.
+            info = _commit_info(self._objects.read(listed.path).splitlines())
+        if info is not None:
+            millis = info.get("inCommitTimestamp", info.get("timestamp"))
+            if millis is not None:
+                return datetime.fromtimestamp(int(millis) / 1000, UTC)
+        return listed.modified.astimezone(UTC)  # Delta's own rule where the log has no time
+
+    def _read_commit(self, number: int) -> bytes | None:
+        try:
+            return self._objects.read(f"{LOG}/{number:020}.json")
+        except FileNotFoundError:
+            return None
+
+    def _parse(self, number: int, text: bytes) -> Commit:
+        actions: list[FileAction] = []
+        for line in text.splitlines():
+            entry: dict[str, Any] = json.loads(line) if line.strip() else {}
+            for kind in ("add", "remove"):
+                if (action := entry.get(kind)) is not None:
+                    actions.append(self._file_action(action, adds=kind == "add"))
+        return Commit(number, actions)
+
+    def _file_action(self, action: Mapping[str, Any], *, adds: bool) -> FileAction:
+        if action.get("deletionVector"):
+            raise UnsupportedTable(
+                f"the table {self._uri} uses the table feature deletionVectors, so its files hold deleted rows: "
+                "purge them (REORG TABLE … APPLY (PURGE)) and set delta.enableDeletionVectors to false"
+            )
+        partition = action.get("partitionValues")
+        size = action.get("size")
+        stats = _statistics(action.get("stats"))
+        file = SourceFile(
+            path=data_path(action["path"], self._uri),
+            bytes=size or 0,
+            rows=stats.get("numRecords"),
+            # Delta: an empty text is null, whatever the type.
+            partition={name: value or None for name, value in (partition or {}).items()},
+            min_timestamp=self._lower_bound(stats.get("minValues") or {}),
+        )
+        return FileAction(
+            file=file,
+            adds=adds,
+            data_change=action.get("dataChange") is not False,
+            complete=partition is not None and size is not None,
+        )
+
+    def _lower_bound(self, least: Mapping[str, Any]) -> str | None:
+        if self._timestamp_column is None:
+            return None
+        return utc_text(nested_value(least, self._timestamp_column))
+
+
+def log_gone(uri: str, lower: int, missing: int) -> VersionGone:
+    """The error for a log that no longer reaches back to `lower`."""
+    return VersionGone(
+        f"the log of the table {uri} no longer has version {missing}, so the rows added after version {lower} cannot "
+        "be told: launch the export in full mode, and export at shorter intervals than delta.logRetentionDuration keeps"
+    )
+
+
+def data_path(path: str, uri: str) -> str:
+    """The path of a data file from the log's URL-encoded one, relative to the table.
+
+    Raises:
+        UnsupportedTable: for an absolute path, which a shallow clone has.
+    """
+    if path.startswith("/") or "://" in path or path.startswith("file:"):
+        raise UnsupportedTable(
+            f"the table {uri} refers to the file {path} outside its location (a shallow clone): make a deep clone and "
+            "export that"
+        )
+    return unquote(path)
+
+
+def nested_value(values: Mapping[str, Any] | None, dotted: str) -> Any:
+    """The value at a dotted path of nested mappings, or None."""
+    found: Any = values
+    for name in dotted.split("."):
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(name)
+    return found
+
+
+def utc_text(value: Any) -> str | None:
+    """ISO-8601 in UTC of a statistic that is a datetime or its text; None when it is neither, so no bound is known."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _commit_info(lines: list[bytes]) -> Mapping[str, Any] | None:
+    for line in lines:
+        if b'"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
+            return info
+    return None
+
+
+def _statistics(stats: str | None) -> Mapping[str, Any]:
+    return json.loads(stats) if stats else {}
