@@ -1,0 +1,215 @@
+"""What is exported where and when: the plain values that the YAML components build and everything else reads."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from dataset_export.destinations.contract import HIDDEN_FOLDER
+from dataset_export.encoding.contract import Encoding
+from dataset_export.errors import ConfigError, UsageError
+from dataset_export.export.folder import FolderTemplate
+from dataset_export.export.schedule import Schedule, format_export_time
+from dataset_export.lake.open import TableLocation
+from dataset_export.secret_refs import SecretRef
+
+DEFAULT_LOOKBACK_DAYS = 365
+"""Rows of a time_series dataset with an older timestamp, counted back from the export time, are left out (spec S10)."""
+
+
+class Behavior(StrEnum):
+    """How a dataset grows (spec S1): events with a timestamp, append-only; or records."""
+
+    TIME_SERIES = "time_series"
+    RECORD = "record"
+
+
+class ExportMode(StrEnum):
+    """First everything and then what was added since, or everything each time (spec S4)."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+def check_id(value: str, what: str) -> str:
+    """Return an id that is safe as an asset key, an op name's seed and a path segment.
+
+    Raises:
+        ConfigError: otherwise.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", value):
+        raise ConfigError(
+            f"{what} {value!r}: an id starts with a letter or digit and goes on with letters, digits, '_', '-' and '.', "
+            "at most 100 in all"
+        )
+    return value
+
+
+def check_name(value: str, what: str) -> str:
+    """Return a name that Dagster takes for a job or a resource.
+
+    Raises:
+        ConfigError: otherwise.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,99}", value):
+        raise ConfigError(
+            f"{what} {value!r}: it starts with a letter and goes on with letters, digits and '_', at most 100 in all"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Organization:
+    """Whose data this is: `name` and `sandbox` fill macros of the folder template (spec S6)."""
+
+    name: str = "organization"
+    sandbox: str = "prod"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A lake table that can be exported (spec S1).
+
+    Attributes:
+        id: the dataset's id, a segment of the default folder.
+        name: what people call it.
+        behavior: `time_series` needs `timestamp_column`.
+        format: the table format.
+        uri: where the table is: an absolute path or a URL of an object store.
+        storage_options: options of the object store; values are plain or secret references.
+        timestamp_column: the event time, dotted for a nested one.
+        lookback_days: how far back, before the export time, rows of a time_series dataset are delivered (spec S10).
+        description: shown in the UI.
+        owners: Dagster owners (`team:name` or an e-mail address).
+    """
+
+    id: str
+    name: str
+    behavior: Behavior
+    uri: str
+    format: Literal["delta"] = "delta"
+    storage_options: Mapping[str, str | SecretRef] = field(default_factory=dict[str, "str | SecretRef"])
+    timestamp_column: str | None = None
+    lookback_days: int = DEFAULT_LOOKBACK_DAYS
+    description: str = ""
+    owners: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_id(self.id, "the dataset id")
+        if (self.behavior is Behavior.TIME_SERIES) != (self.timestamp_column is not None):
+            raise ConfigError(
+                f"dataset {self.id}: a time_series dataset names its timestamp_column, and only a time_series dataset does"
+            )
+        if self.lookback_days < 1:
+            raise ConfigError(f"dataset {self.id}: lookback_days is {self.lookback_days}, it has to be at least 1")
+
+    def location(self) -> TableLocation:
+        """Where the table is, with secrets revealed; made just before use and never stored.
+
+        Raises:
+            ConfigError: when a secret cannot be read.
+        """
+        options = {
+            key: value.reveal() if isinstance(value, SecretRef) else value
+            for key, value in self.storage_options.items()
+        }
+        return TableLocation(
+            format=self.format, uri=self.uri, storage_options=options, timestamp_column=self.timestamp_column
+        )
+
+
+@dataclass(frozen=True)
+class DestinationInfo:
+    """What the pipeline has to know of a destination; the connection itself is its IO manager.
+
+    Attributes:
+        id: names the IO manager's resource, the manifest and the `%DESTINATION_INSTANCE_ID%` macro.
+        name: what people call it.
+        type: as written in YAML (`amazon_s3`, `local`).
+        encoding: what dataflows use that name no format of their own (spec S3).
+        manifest: whether a manifest is written where readers look (spec S3).
+        manifest_folder: another folder for manifests (spec S7); None is the folder of the data.
+    """
+
+    id: str
+    name: str
+    type: str
+    encoding: Encoding = field(default_factory=Encoding)
+    manifest: bool = True
+    manifest_folder: FolderTemplate | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.id, "the destination id")
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4)."""
+
+    name: str
+    datasets: tuple[Dataset, ...]
+    destination: DestinationInfo
+    schedule: Schedule
+    folder: FolderTemplate
+    encoding: Encoding
+    mode: ExportMode = ExportMode.INCREMENTAL
+    organization: Organization = field(default_factory=Organization)
+    owners: tuple[str, ...] = ()
+    description: str = ""
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "the dataflow name")
+        if not self.datasets:
+            raise ConfigError(f"dataflow {self.name} names no dataset")
+        ids = [dataset.id for dataset in self.datasets]
+        if len(set(ids)) != len(ids):
+            raise ConfigError(f"dataflow {self.name} names a dataset twice: {', '.join(ids)}")
+        for dataset in self.datasets:
+            self.render_folder(dataset, self.schedule.start)
+
+    def dataset(self, dataset_id: str) -> Dataset:
+        """The dataset of this id.
+
+        Raises:
+            UsageError: when the dataflow does not export it.
+        """
+        for dataset in self.datasets:
+            if dataset.id == dataset_id:
+                return dataset
+        known = ", ".join(dataset.id for dataset in self.datasets)
+        raise UsageError(f"dataflow {self.name} does not export a dataset {dataset_id!r}; it exports {known}")
+
+    def render_folder(self, dataset: Dataset, export_time: datetime) -> str:
+        """The folder of one export of one dataset, relative to the destination's folder ("" is that folder itself).
+
+        Raises:
+            ConfigError: when a macro's value cannot be a folder name.
+        """
+        return self.folder.render(self._macro_values(dataset), export_time)
+
+    def render_manifest_folder(self, dataset: Dataset, export_time: datetime) -> str:
+        """The folder of the manifest: that of the data, unless the destination routes manifests elsewhere (spec S7).
+
+        Without manifests at the destination the record of what was delivered is kept in the hidden folder, since
+        resends and checks need it.
+        """
+        if not self.destination.manifest:
+            return f"{HIDDEN_FOLDER}/manifests/{self.name}/{dataset.id}/{format_export_time(export_time)}"
+        if self.destination.manifest_folder is not None:
+            return self.destination.manifest_folder.render(self._macro_values(dataset), export_time)
+        return self.render_folder(dataset, export_time)
+
+    def _macro_values(self, dataset: Dataset) -> dict[str, str]:
+        return {
+            "DESTINATION": self.destination.type,
+            "DESTINATION_INSTANCE_ID": self.destination.id,
+            "DESTINATION_INSTANCE_NAME": self.destination.name,
+            "DATASET_ID": dataset.id,
+            "DATASET_NAME": dataset.name,
+            "ORGANIZATION_NAME": self.organization.name,
+            "SANDBOX_NAME": self.organization.sandbox,
+        }

@@ -1,0 +1,145 @@
+"""The journal: what a run is about to write at a destination, put down before its first byte.
+
+It lies in the destination's hidden folder, one small file per export and run, so that anyone who comes after a killed run
+(its retry, a new run, `sweep`) knows which bytes are ours: nothing is ever deleted that the journal or a manifest does
+not name (promise P6). An entry outlives its export until a later plan finds the export recorded in the ledger; until
+then it leads to manifests that were written but never recorded.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Store
+from dataset_export.errors import IntegrityError
+from dataset_export.export.bounds import Bounds
+from dataset_export.export.schedule import format_export_time, parse_export_time
+
+JOURNAL_FOLDER = f"{HIDDEN_FOLDER}/journal"
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One run's intent to export one dataset at one export time.
+
+    Attributes:
+        dataflow: its name.
+        dataset: its id.
+        export_time: as text, `YYYYMMDDHHMM`.
+        run_id: root run.
+        folder: of the data files, relative to the destination's folder.
+        mark: what all data files of this run carry in their names.
+        manifest_path: where its manifest will be.
+        lower: the slice's lower version, so that a retry plans the same slice.
+        upper: the slice's upper version.
+    """
+
+    dataflow: str
+    dataset: str
+    export_time: str
+    run_id: str
+    folder: str
+    mark: str
+    manifest_path: str
+    lower: int | None
+    upper: int | None
+
+    @property
+    def path(self) -> str:
+        """Where the entry is kept."""
+        return f"{_folder(self.dataflow, self.dataset)}/{self.export_time}-{self.run_id}.json"
+
+    @property
+    def time(self) -> datetime:
+        """The export time (UTC)."""
+        return parse_export_time(self.export_time)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The planned table versions."""
+        return Bounds(self.lower, self.upper)
+
+    def write(self, store: Store) -> None:
+        """Put the entry down; the same entry again is fine (promise P4)."""
+        store.put(self.path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    def forget(self, store: Store) -> None:
+        """Remove the entry, once nothing at the destination depends on it."""
+        store.delete(self.path)
+
+    def visible_files(self, store: Store) -> list[Entry]:
+        """Data files of this run that can be seen at the destination."""
+        return [entry for entry in store.list(self.folder) if self._wrote(entry.path)]
+
+    def staged_files(self, store: Store) -> list[Leftover]:
+        """Bytes this run staged and did not publish."""
+        return [leftover for leftover in store.leftovers(self.folder) if self._wrote(leftover.path)]
+
+    def _wrote(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return folder == self.folder and self.mark in name
+
+
+def read_journal(store: Store, dataflow: str | None = None, dataset: str | None = None) -> list[JournalEntry]:
+    """All entries of a dataset in a dataflow, of a dataflow, or of the destination, oldest export time first.
+
+    Raises:
+        IntegrityError: when a file there is no journal entry.
+    """
+    folder = JOURNAL_FOLDER if dataflow is None else _folder(dataflow, dataset)
+    entries: list[JournalEntry] = []
+    for found in store.list(folder):
+        try:
+            with store.open(found.path) as stream:
+                entries.append(JournalEntry(**json.loads(stream.read())))
+        except FileNotFoundError:
+            continue  # Another run has just forgotten it.
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(f"{store.uri(found.path)} is not a journal entry; remove it by hand") from error
+    return sorted(entries, key=lambda entry: (entry.export_time, entry.run_id))
+
+
+def abandon(store: Store, entry: JournalEntry) -> int:
+    """Remove everything that a dead, unfinished run left: visible files, staged bytes, the entry itself.
+
+    The caller has made sure that the run is not going on and that its manifest does not exist.
+
+    Returns:
+        How many files and staged leftovers were removed.
+    """
+    visible, staged = entry.visible_files(store), entry.staged_files(store)
+    for file in visible:
+        store.delete(file.path)
+    for leftover in staged:
+        store.discard_leftover(leftover)
+    entry.forget(store)
+    return len(visible) + len(staged)
+
+
+def entry_for(
+    dataflow: str,
+    dataset: str,
+    export_time: datetime,
+    run_id: str,
+    *,
+    folder: str,
+    mark: str,
+    manifest_path: str,
+    bounds: Bounds,
+) -> JournalEntry:
+    """The entry of a run that is about to begin."""
+    return JournalEntry(
+        dataflow=dataflow,
+        dataset=dataset,
+        export_time=format_export_time(export_time),
+        run_id=run_id,
+        folder=folder,
+        mark=mark,
+        manifest_path=manifest_path,
+        lower=bounds.lower,
+        upper=bounds.upper,
+    )
+
+
+def _folder(dataflow: str, dataset: str | None) -> str:
+    return f"{JOURNAL_FOLDER}/{dataflow}" + (f"/{dataset}" if dataset is not None else "")

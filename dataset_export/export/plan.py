@@ -1,0 +1,239 @@
+"""First step of an export: which rows belong to it, and which files they will become.
+
+`plan_export` settles everything before the first byte is staged: the export time is due, the destination answers, what
+dead runs left is cleared or adopted, the slice is chosen, the journal is written.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dataset_export.destinations.contract import Store
+from dataset_export.encoding.encode import extension
+from dataset_export.errors import IntegrityError, StalePlan, UsageError
+from dataset_export.export.bounds import Bounds, choose_bounds
+from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
+from dataset_export.export.file_names import file_name, name_mark
+from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal
+from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
+from dataset_export.export.manifest import Manifest, manifest_path, read_manifest, schema_columns
+from dataset_export.export.schedule import format_export_time
+from dataset_export.lake.table import Slice, SourceFile, Table
+
+SHARD_BYTES = 512 << 20
+SHARD_FILES = 64
+"""A shard holds at most so many source bytes (or one file) and files: what a retry repeats at most."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One export of one dataset: what is asked for.
+
+    Attributes:
+        dataflow: with its datasets and destination.
+        dataset: one of them.
+        export_time: UTC.
+        run_id: the root run, the same for all retries of a run.
+        resend: deliver again even what a dead run has completely delivered and not recorded.
+    """
+
+    dataflow: Dataflow
+    dataset: Dataset
+    export_time: datetime
+    run_id: str
+    resend: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Of the data files, relative to the destination's folder."""
+        return self.dataflow.render_folder(self.dataset, self.export_time)
+
+    @property
+    def mark(self) -> str:
+        """What all data files of this run carry in their names."""
+        return name_mark(self.dataflow.name, self.dataset.id, self.export_time, self.run_id)
+
+    @property
+    def manifest_path(self) -> str:
+        """Of this run's manifest, relative to the destination's folder."""
+        return manifest_path(self.dataflow, self.dataset, self.export_time, self.run_id)
+
+    @property
+    def not_before(self) -> datetime | None:
+        """Rows of a time_series dataset with an earlier timestamp are left out (spec S10)."""
+        if self.dataset.behavior is not Behavior.TIME_SERIES:
+            return None
+        return self.export_time - timedelta(days=self.dataset.lookback_days)
+
+    def __str__(self) -> str:
+        return f"{self.dataflow.name}/{self.dataset.id} at {format_export_time(self.export_time)}"
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One delivered file to be made of one source file; of all of them, less `minus`, for a slice with rewrites."""
+
+    path: str
+    sources: tuple[SourceFile, ...]
+    minus: tuple[SourceFile, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the sources."""
+        return sum(source.bytes for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Files that one worker stages on its own."""
+
+    index: int
+    files: tuple[PlannedFile, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one export will do. Small and picklable: it travels between workers.
+
+    Attributes:
+        bounds: the slice's table versions.
+        shards: the work; empty when there is nothing new, or when `complete` is set.
+        schema: columns of every delivered file, as the manifest writes them.
+        source_rows: rows of the sources by the table's statistics; None when a file has none.
+        complete: path of a manifest that already proves this export: nothing is sent, it is verified and recorded.
+    """
+
+    bounds: Bounds
+    shards: tuple[Shard, ...] = ()
+    schema: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    source_rows: int | None = 0
+    complete: str | None = None
+
+
+def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *, now: datetime) -> Plan:
+    """Plan an export and write its journal entry.
+
+    Raises:
+        UsageError: when the export time is none of the dataflow's or not due.
+        StalePlan: when another run is exporting the same right now.
+        ConfigError, LakeError, TransientError: as the destination and the lake say.
+    """
+    request.dataflow.schedule.check_export_time(request.export_time, now)
+    if not request.dataflow.enabled:
+        raise UsageError(f"dataflow {request.dataflow.name} is disabled; set enabled: true to export")
+    store.check()
+    entries = read_journal(store, request.dataflow.name, request.dataset.id)
+    unrecorded = clear_journal(request, ledger, store, entries)
+    if request.run_id in {delivered.run_id for delivered in unrecorded}:
+        return _complete(read_manifest(store, request.manifest_path))
+    here = next((d for d in reversed(unrecorded) if d.export_time == request.export_time), None)
+    if here is not None and not request.resend and ledger.at(request.export_time) is None:
+        return _complete(read_manifest(store, here.manifest_path))
+    own = next(
+        (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None
+    )
+    bounds = own.bounds if own else find_bounds(request, LedgerWith(ledger, tuple(unrecorded)), table)
+    entry_for(
+        request.dataflow.name,
+        request.dataset.id,
+        request.export_time,
+        request.run_id,
+        folder=request.folder,
+        mark=request.mark,
+        manifest_path=request.manifest_path,
+        bounds=bounds,
+    ).write(store)
+    return describe(request, bounds, table)
+
+
+def find_bounds(request: Request, ledger: Ledger, table: Table) -> Bounds:
+    """The table versions of the slice, by the ledger and the table as it is now."""
+
+    def newest_before(moment: datetime, at_least: int | None) -> int | None:
+        version = table.newest_before(moment, at_least=at_least)
+        return version.number if version else None
+
+    full = request.dataflow.mode is ExportMode.FULL
+    return choose_bounds(ledger, request.export_time, newest_before, full=full)
+
+
+def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
+    """The files of a slice, cut into shards; reads the table's log and writes nothing."""
+    part = (
+        Slice(bounds.lower, bounds.upper)
+        if bounds.upper is None or bounds.lower == bounds.upper
+        else table.slice(bounds.lower, bounds.upper)
+    )
+    rows = [source.rows for source in part.added]
+    return Plan(
+        bounds=bounds,
+        shards=cut_shards(_planned_files(request, part)),
+        schema=schema_columns(table.schema(bounds.upper)) if bounds.upper is not None else [],
+        source_rows=None if None in rows else sum(row for row in rows if row is not None),
+    )
+
+
+def cut_shards(files: list[PlannedFile]) -> tuple[Shard, ...]:
+    """Group files, in order, into shards of at most `SHARD_BYTES` source bytes and `SHARD_FILES` files."""
+    groups: list[list[PlannedFile]] = []
+    size = 0
+    for file in files:
+        if not groups or size + file.bytes > SHARD_BYTES or len(groups[-1]) == SHARD_FILES:
+            groups.append([])
+            size = 0
+        groups[-1].append(file)
+        size += file.bytes
+    return tuple(Shard(index, tuple(group)) for index, group in enumerate(groups))
+
+
+def clear_journal(request: Request, ledger: Ledger, store: Store, entries: list[JournalEntry]) -> list[Delivered]:
+    """Settle what earlier runs left in the journal, and return complete exports that the ledger does not know.
+
+    Recorded exports are forgotten; dead and unfinished ones of this export time are removed (promise P6); those of
+    other export times are left to their own retry.
+
+    Raises:
+        StalePlan: when another run is exporting the same right now.
+    """
+    unrecorded: list[Delivered] = []
+    for entry in entries:
+        if entry.run_id == request.run_id:
+            manifest = read_manifest(store, entry.manifest_path) if entry.time == request.export_time else None
+            unrecorded += [manifest.as_delivered()] if manifest else []
+            continue
+        recorded = ledger.at(entry.time)
+        if recorded is not None and recorded.run_id == entry.run_id:
+            entry.forget(store)
+            continue
+        if ledger.is_running(entry.run_id):
+            if entry.time == request.export_time:
+                raise StalePlan(f"run {entry.run_id} is exporting {request} right now; wait for it or cancel it")
+            continue
+        manifest = read_manifest(store, entry.manifest_path)
+        if manifest is not None:
+            unrecorded.append(manifest.as_delivered())
+        elif entry.time == request.export_time:
+            abandon(store, entry)
+    return unrecorded
+
+
+def _complete(manifest: Manifest | None) -> Plan:
+    if manifest is None:
+        raise IntegrityError("a manifest vanished from the destination while it was read; try again")
+    return Plan(bounds=manifest.bounds, schema=list(manifest.document["schema"]), complete=manifest.path)
+
+
+def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
+    ending = extension(request.dataflow.encoding)
+    if part.removed:
+        groups: list[tuple[SourceFile, ...]] = [part.added] if part.added else []
+    else:
+        groups = [(source,) for source in part.added]
+    return [
+        PlannedFile(_join(request.folder, file_name(request.mark, ordinal, ending)), sources, part.removed)
+        for ordinal, sources in enumerate(groups)
+    ]
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

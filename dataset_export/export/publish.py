@@ -1,0 +1,168 @@
+"""Last step of an export: make the staged files visible, write the manifest, remove what it supersedes.
+
+The order is the promise: every staged file is confirmed before the first is visible (P1), the manifest comes after the
+last (P2), what a resend replaces goes after that (P5), and the caller records the export only when this returns (P3).
+Each step may be repeated after a crash at any point (P4).
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from dataset_export.destinations.contract import Staged, Store
+from dataset_export.encoding.contract import Encoded
+from dataset_export.errors import IntegrityError, StalePlan
+from dataset_export.export.bounds import still_valid
+from dataset_export.export.dataflow import ExportMode
+from dataset_export.export.file_names import name_mark
+from dataset_export.export.journal import read_journal
+from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
+from dataset_export.export.manifest import (
+    DeliveredFile,
+    Manifest,
+    ManifestRef,
+    build_manifest,
+    read_manifest,
+    require_manifest,
+)
+from dataset_export.export.plan import Plan, Request
+from dataset_export.export.stage import StagedFile
+from dataset_export.export.verify import require_whole
+
+
+@dataclass(frozen=True)
+class Published:
+    """A complete export: its manifest, and whether this run sent it or found it complete (`adopted`)."""
+
+    manifest: Manifest
+    adopted: bool = False
+
+
+def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledger: Ledger, store: Store) -> Published:
+    """Complete an export.
+
+    Args:
+        request: the export.
+        plan: what `plan_export` decided.
+        staged: receipts of all shards.
+        ledger: read again now, not the one of the plan.
+        store: the destination.
+
+    Raises:
+        StalePlan: when another export was recorded meanwhile so that the plan would lose or repeat rows; nothing is
+            visible then.
+        IntegrityError: when staged bytes are not what was sent, or an adopted export is not whole.
+        Conflict, ConfigError, TransientError: as the store says.
+    """
+    if plan.complete is not None:
+        manifest = require_manifest(store, plan.complete)
+        require_whole(store, manifest)
+        _remove_superseded(request, store, manifest)
+        return Published(manifest, adopted=manifest.run_id != request.run_id)
+    manifest = read_manifest(store, request.manifest_path)
+    if manifest is None:
+        others = _unrecorded(request, store)
+        known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))
+        _refuse_stale(request, plan, known)
+        receipts = [file.staged for file in staged if file.staged is not None]
+        in_parallel(store.confirm, receipts)
+        in_parallel(store.publish, receipts)
+        manifest = _manifest(request, plan, staged, known, others)
+        store.put(manifest.path, manifest.bytes)
+    _remove_superseded(request, store, manifest)
+    return Published(manifest)
+
+
+def in_parallel(action: Callable[[Staged], None], receipts: list[Staged]) -> None:
+    """Do something to every staged file, several at a time; the first error is raised after all have ended."""
+    if not receipts:
+        return
+    with ThreadPoolExecutor(min(len(receipts), 4 * (os.cpu_count() or 1)), thread_name_prefix="publish") as pool:
+        for future in [pool.submit(action, receipt) for receipt in receipts]:
+            future.result()
+
+
+def _unrecorded(request: Request, store: Store) -> list[Manifest]:
+    """Complete exports by other runs that are still in the journal; the ledger may or may not know them."""
+    entries = read_journal(store, request.dataflow.name, request.dataset.id)
+    found = [read_manifest(store, entry.manifest_path) for entry in entries if entry.run_id != request.run_id]
+    return [manifest for manifest in found if manifest is not None]
+
+
+def _refuse_stale(request: Request, plan: Plan, ledger: Ledger) -> None:
+    full = request.dataflow.mode is ExportMode.FULL
+    if not still_valid(plan.bounds, ledger, request.export_time, full=full):
+        raise StalePlan(
+            f"{request}: another export of this dataset was recorded since this one was planned; nothing was made visible, "
+            "run it again and it will be planned anew"
+        )
+
+
+def _manifest(
+    request: Request, plan: Plan, staged: list[StagedFile], ledger: Ledger, others: list[Manifest]
+) -> Manifest:
+    recorded = ledger.at(request.export_time)
+    replaced = {other.path: _ref(other.as_delivered()) for other in others if other.export_time == request.export_time}
+    if recorded is not None and recorded.manifest_path != request.manifest_path:
+        replaced[recorded.manifest_path] = _ref(recorded)
+    previous = ledger.nearest_before(request.export_time)
+    return build_manifest(
+        request.dataflow,
+        request.dataset,
+        path=request.manifest_path,
+        export_time=request.export_time,
+        run_id=request.run_id,
+        bounds=plan.bounds,
+        delivered=[_delivered(file.staged, file.encoded) for file in staged if file.staged is not None],
+        excluded=sum(file.encoded.excluded for file in staged),
+        carried_over=sum(file.encoded.carried_over for file in staged),
+        schema=plan.schema,
+        previous=_ref(previous) if previous else None,
+        supersedes=[replaced[path] for path in sorted(replaced)],
+    )
+
+
+def _delivered(staged: Staged, encoded: Encoded) -> DeliveredFile:
+    return DeliveredFile(
+        path=staged.path,
+        bytes=staged.bytes,
+        sha256=staged.sha256,
+        rows=encoded.rows,
+        first_timestamp=_iso(encoded.first_timestamp),
+        last_timestamp=_iso(encoded.last_timestamp),
+        way=str(encoded.way),
+    )
+
+
+def _remove_superseded(request: Request, store: Store, manifest: Manifest) -> None:
+    """Remove the files of the exports that this one replaces, and then their manifests (promise P5).
+
+    The manifest goes last, so that a crash in between leaves a record of what is still to be removed. Files are
+    recognised by the mark that only the replaced run gave to its names: nothing else is touched (promise P6).
+    """
+    for ref in manifest.supersedes:
+        mark = name_mark(request.dataflow.name, request.dataset.id, request.export_time, ref.run_id)
+        for folder in {request.folder, *_folders_named_by(store, ref)}:
+            for entry in store.list(folder):
+                if mark in entry.path.rpartition("/")[2]:
+                    store.delete(entry.path)
+        store.delete(ref.path)
+
+
+def _folders_named_by(store: Store, ref: ManifestRef) -> set[str]:
+    try:
+        old = read_manifest(store, ref.path)
+    except IntegrityError:
+        # Somebody changed it; a resend is the cure, so it must not stop the resend.
+        return set()
+    return {file.path.rpartition("/")[0] for file in old.files} if old is not None else set()
+
+
+def _ref(delivered: Delivered) -> ManifestRef:
+    return ManifestRef(delivered.manifest_path, delivered.manifest_sha256, delivered.run_id)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment is not None else None

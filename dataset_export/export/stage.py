@@ -1,0 +1,113 @@
+"""Second step of an export: encode the files of a shard and send their bytes so that nothing is visible yet."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from dataset_export.destinations.contract import Staged, Store
+from dataset_export.encoding.contract import Encoded, RowRule, Source, Target
+from dataset_export.encoding.encode import encode
+from dataset_export.errors import CorruptFile
+from dataset_export.export.plan import PlannedFile, Request, Shard
+from dataset_export.export.schedule import to_utc
+from dataset_export.lake.table import SourceFile, Table
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """Receipt of one planned file: what was encoded, and where its bytes wait. `staged` is None when none of its rows
+    is delivered (all left out, or none new); such a file does not appear at the destination."""
+
+    encoded: Encoded
+    staged: Staged | None
+
+
+Progress = Callable[[StagedFile], None]
+
+
+def stage_shard(
+    request: Request, upper: int, shard: Shard, store: Store, table: Table, *, progress: Progress | None = None
+) -> list[StagedFile]:
+    """Stage all files of a shard, several at a time, streaming: memory does not grow with the files.
+
+    Args:
+        request: the export.
+        upper: version whose schema every delivered file has.
+        shard: what to stage.
+        store: the destination.
+        table: the source.
+        progress: called from the worker threads after each file.
+
+    Returns:
+        Receipts in the order of the shard's files.
+
+    Raises:
+        LakeError, ConfigError, TransientError, StorageFull: nothing of the failed file stays at the destination.
+    """
+    target = Target(
+        encoding=request.dataflow.encoding,
+        schema=table.schema(upper),
+        rule=RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before),
+    )
+
+    def stage(file: PlannedFile) -> StagedFile:
+        receipt = _stage_file(file, target, store, table)
+        if progress is not None:
+            progress(receipt)
+        return receipt
+
+    workers = min(len(shard.files), os.cpu_count() or 1)
+    if workers <= 1:
+        return [stage(file) for file in shard.files]
+    with ThreadPoolExecutor(workers, thread_name_prefix="stage") as pool:
+        futures = [pool.submit(stage, file) for file in shard.files]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _stage_file(file: PlannedFile, target: Target, store: Store, table: Table) -> StagedFile:
+    with store.stage(file.path, size_hint=file.bytes) as upload:
+        encoded = encode(
+            [_source(source, target, table) for source in file.sources],
+            target,
+            upload.write,
+            minus=[_source(source, target, table) for source in file.minus],
+        )
+        _check_rows(file, encoded)
+    staged = upload.staged
+    if encoded.rows == 0:
+        store.discard(staged)
+        return StagedFile(encoded, None)
+    return StagedFile(encoded, staged)
+
+
+def _source(file: SourceFile, target: Target, table: Table) -> Source:
+    return Source(
+        open=lambda: table.open(file),
+        name=file.path,
+        bytes=file.bytes,
+        partition=file.partition,
+        whole=_is_whole(file, target.rule),
+    )
+
+
+def _is_whole(file: SourceFile, rule: RowRule) -> bool:
+    if rule.not_before is None:
+        return True
+    if file.min_timestamp is None:
+        return False
+    return to_utc(datetime.fromisoformat(file.min_timestamp)) >= rule.not_before
+
+
+def _check_rows(file: PlannedFile, encoded: Encoded) -> None:
+    counts = [source.rows for source in file.sources]
+    expected = sum(count for count in counts if count is not None)
+    found = encoded.rows + encoded.excluded + encoded.carried_over
+    if None not in counts and expected != found:
+        names = ", ".join(source.path for source in file.sources[:3])
+        raise CorruptFile(f"the table's log says that {names} has {expected} rows, and {found} were read")

@@ -1,0 +1,114 @@
+"""Asset checks of an export: they read the destination and compare it with the manifest and the lake's log."""
+
+from typing import Any
+
+import dagster as dg
+
+from dataset_export.destinations.contract import Store
+from dataset_export.errors import ExportError, NotFound
+from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.manifest import Manifest, require_manifest
+from dataset_export.export.schedule import parse_export_time
+from dataset_export.export.verify import Finding, State, verify
+from dataset_export.lake.open import open_table
+from dataset_export.orchestration.ledger import MaterializationLedger
+from dataset_export.orchestration.names import export_key
+
+
+def export_checks(
+    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
+) -> list[dg.AssetChecksDefinition]:
+    """The checks of `[dataflow, dataset]`: `files_match_manifest` (blocking) and `records_reconcile`."""
+    return [_files_match_manifest(dataflow, dataset, partitions), _records_reconcile(dataflow, dataset, partitions)]
+
+
+def _files_match_manifest(
+    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=export_key(dataflow, dataset),
+        name="files_match_manifest",
+        description="Every file of the manifest is at the destination, with its size and SHA-256.",
+        blocking=True,
+        partitions_def=partitions,
+        required_resource_keys={dataflow.destination.id},
+    )
+    def files_match_manifest(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        store: Store = getattr(context.resources, dataflow.destination.id).store()
+        try:
+            manifest = _recorded_manifest(context, dataflow, dataset, store)
+            findings = verify(store, manifest, deep=True)
+        except ExportError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        wrong = [finding for finding in findings if finding.state is not State.SAME]
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            description=f"{len(findings) - len(wrong)} of {len(findings)} files as the manifest says",
+            metadata={"files": len(findings), "manifest": store.uri(manifest.path), **_reasons(wrong)},
+        )
+
+    return files_match_manifest
+
+
+def _records_reconcile(
+    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=export_key(dataflow, dataset),
+        name="records_reconcile",
+        description="Records of the slice by the lake's log = delivered + excluded + carried over, and the delivered ones, "
+        "counted in the files, are as many as the manifest says.",
+        partitions_def=partitions,
+        required_resource_keys={dataflow.destination.id},
+    )
+    def records_reconcile(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        store: Store = getattr(context.resources, dataflow.destination.id).store()
+        try:
+            manifest = _recorded_manifest(context, dataflow, dataset, store)
+            expected = _slice_rows(dataset, manifest)
+            counted = sum(finding.rows or 0 for finding in verify(store, manifest, deep=True))
+        except ExportError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        document = manifest.document
+        excluded = sum(item["recordCount"] for item in document["excludedRecords"])
+        carried_over = document["carriedOverRecordCount"]
+        accounted = counted + excluded + carried_over
+        known = document["sourceRecordCount"] if expected is None else expected
+        return dg.AssetCheckResult(
+            passed=accounted == known and counted == document["recordCount"],
+            description=f"{counted:,} counted in the files + {excluded:,} excluded + {carried_over:,} carried over, of {known:,}",
+            metadata={
+                "counted_in_files": counted,
+                "excluded": excluded,
+                "carried_over": carried_over,
+                "in_slice": known,
+                "slice_counted_by": "the lake's log" if expected is not None else "the manifest: the log has no counts",
+            },
+        )
+
+    return records_reconcile
+
+
+def _recorded_manifest(
+    context: dg.AssetCheckExecutionContext, dataflow: Dataflow, dataset: Dataset, store: Store
+) -> Manifest:
+    export_time = parse_export_time(context.partition_key)
+    recorded = MaterializationLedger(context.instance, export_key(dataflow, dataset)).at(export_time)
+    if recorded is None:
+        raise NotFound(f"{dataflow.name}/{dataset.id} at {context.partition_key} is not materialized; run it first")
+    return require_manifest(store, recorded.manifest_path)
+
+
+def _slice_rows(dataset: Dataset, manifest: Manifest) -> int | None:
+    bounds = manifest.bounds
+    if bounds.upper is None or bounds.lower == bounds.upper:
+        return 0
+    rows = [source.rows for source in open_table(dataset.location()).slice(bounds.lower, bounds.upper).added]
+    return None if None in rows else sum(row for row in rows if row is not None)
+
+
+def _reasons(wrong: list[Finding]) -> dict[str, Any]:
+    if not wrong:
+        return {}
+    lines = [f"{finding.state} {finding.file.path}: {finding.reason}" for finding in wrong[:100]]
+    return {"wrong": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in lines))}

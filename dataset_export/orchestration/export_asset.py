@@ -1,0 +1,197 @@
+"""The export of one dataset by one dataflow: a partitioned, graph-backed asset, plan → stage* → publish."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from dataset_export.destinations.contract import Store
+from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.plan import Plan, Request, Shard, plan_export
+from dataset_export.export.publish import publish_export
+from dataset_export.export.schedule import parse_export_time
+from dataset_export.export.stage import StagedFile, stage_shard
+from dataset_export.lake.open import open_table
+from dataset_export.orchestration.failures import reported
+from dataset_export.orchestration.ledger import MaterializationLedger
+from dataset_export.orchestration.metadata import materialization_metadata
+from dataset_export.orchestration.names import RESEND_TAG, export_key, lake_key, op_name
+
+PROGRESS_LOG = logging.getLogger("dataset_export.progress")
+"""Gets a record after each step and staged file, with `dataset`, `step`, `files` and `bytes` as extra fields."""
+
+
+@dataclass(frozen=True)
+class PlannedExport:
+    """What `plan` hands on: the plan, and when planning began (UTC)."""
+
+    plan: Plan
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What `publish` hands to the destination's IO manager (a `Deliverable`)."""
+
+    request: Request
+    planned: PlannedExport
+    staged: tuple[StagedFile, ...]
+    ledger: MaterializationLedger
+    retry_number: int
+
+    def deliver(self, store: Store) -> Mapping[str, Any]:
+        """Publish and return the materialization's metadata; the asset is materialized after that (promise P3)."""
+        with reported(self.retry_number):
+            published = publish_export(self.request, self.planned.plan, list(self.staged), self.ledger, store)
+            _log_progress(self.request, "published", files=published.manifest.document["fileCount"])
+            return materialization_metadata(self.request, published, store, self.planned.started_at)
+
+
+def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """Build the asset `[dataflow, dataset]`."""
+    plan, stage, publish = (build(dataflow, dataset) for build in (_plan_op, _stage_op, _publish_op))
+
+    @dg.graph_asset(
+        key=export_key(dataflow, dataset),
+        partitions_def=partitions,
+        group_name=dataflow.name,
+        kinds={"parquet" if dataflow.encoding.format == "parquet" else "json", _kind(dataflow.destination.type)},
+        owners=list(dataflow.owners or dataset.owners),
+        description=_description(dataflow, dataset),
+        code_version=str(dataflow.encoding),
+        ins={"lake": dg.AssetIn(lake_key(dataset), dagster_type=dg.Nothing)},
+        metadata={
+            "destination": dataflow.destination.name,
+            "folder": dataflow.folder.text,
+            "schedule": f"{dataflow.schedule.cron} (UTC)",
+            "end": dataflow.schedule.end.isoformat() if dataflow.schedule.end else "never",
+        },
+    )
+    def export(lake: object) -> Any:
+        planned, shards = plan(lake)
+
+        def stage_one(shard: object) -> Any:
+            return stage(planned, shard)
+
+        return publish(planned, shards.map(stage_one).collect())
+
+    return export
+
+
+def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
+    resource = dataflow.destination.id
+
+    @dg.op(
+        name=op_name(dataflow, dataset, "plan"),
+        description="Which rows belong to this export, as shards of files.",
+        ins={"lake": dg.In(dg.Nothing)},
+        out={"planned": dg.Out(PlannedExport), "shards": dg.DynamicOut(Shard)},
+        required_resource_keys={resource},
+    )
+    def plan(context: dg.OpExecutionContext) -> Iterator[Any]:
+        started_at = datetime.now(UTC)
+        request = _request(context, dataflow, dataset)
+        store = getattr(context.resources, resource).store()
+        with reported(context.retry_number):
+            table = open_table(dataset.location())
+            result = plan_export(request, _ledger(context, request), store, table, now=started_at)
+        files = sum(len(shard.files) for shard in result.shards)
+        size = sum(file.bytes for shard in result.shards for file in shard.files)
+        _log_progress(request, "planned", files=files, size=size)
+        context.log.info(
+            f"{request}: versions {result.bounds.lower} to {result.bounds.upper}, {files} files in {len(result.shards)} shards"
+            + (f"; complete already, by {result.complete}" if result.complete else "")
+        )
+        if result.bounds.upper is not None:
+            metadata = {"version": result.bounds.upper, "dagster/row_count": table.row_count(result.bounds.upper)}
+            context.log_event(
+                dg.AssetObservation(lake_key(dataset), metadata={k: v for k, v in metadata.items() if v is not None})
+            )
+        yield dg.Output(PlannedExport(result, started_at), "planned")
+        for shard in result.shards:
+            yield dg.DynamicOutput(shard, mapping_key=str(shard.index), output_name="shards")
+
+    return plan
+
+
+def _stage_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
+    resource = dataflow.destination.id
+
+    @dg.op(
+        name=op_name(dataflow, dataset, "stage"),
+        description="Encode a shard's files and send their bytes; nothing is visible yet.",
+        ins={"planned": dg.In(PlannedExport), "shard": dg.In(Shard)},
+        required_resource_keys={resource},
+    )
+    def stage(context: dg.OpExecutionContext, planned: PlannedExport, shard: Shard) -> list[StagedFile]:
+        request = _request(context, dataflow, dataset)
+        upper = planned.plan.bounds.upper
+        if upper is None:
+            raise dg.DagsterInvariantViolationError("a plan without versions has no shards")
+        with reported(context.retry_number):
+            receipts = stage_shard(
+                request,
+                upper,
+                shard,
+                getattr(context.resources, resource).store(),
+                open_table(dataset.location()),
+                progress=lambda receipt: _log_progress(request, "staged", files=1, size=_bytes(receipt)),
+            )
+        context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
+        return receipts
+
+    return stage
+
+
+def _publish_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
+    @dg.op(
+        name=op_name(dataflow, dataset, "publish"),
+        description="Make the staged files visible and write the manifest; the destination's IO manager does it.",
+        ins={"planned": dg.In(PlannedExport), "staged": dg.In(list)},
+        out=dg.Out(io_manager_key=dataflow.destination.id),
+    )
+    def publish(context: dg.OpExecutionContext, planned: PlannedExport, staged: Sequence[list[StagedFile]]) -> Delivery:
+        request = _request(context, dataflow, dataset)
+        receipts = tuple(receipt for shard in staged for receipt in shard)
+        return Delivery(request, planned, receipts, _ledger(context, request), context.retry_number)
+
+    return publish
+
+
+def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Dataset) -> Request:
+    run = context.run
+    with reported(context.retry_number):
+        export_time = parse_export_time(context.partition_key)
+    return Request(
+        dataflow=dataflow,
+        dataset=dataset,
+        export_time=export_time,
+        run_id=run.root_run_id or run.run_id,
+        resend=run.tags.get(RESEND_TAG) == "true",
+    )
+
+
+def _ledger(context: dg.OpExecutionContext, request: Request) -> MaterializationLedger:
+    return MaterializationLedger(context.instance, export_key(request.dataflow, request.dataset))
+
+
+def _bytes(receipt: StagedFile) -> int:
+    return receipt.staged.bytes if receipt.staged is not None else 0
+
+
+def _log_progress(request: Request, step: str, *, files: int, size: int = 0) -> None:
+    PROGRESS_LOG.info(
+        "%s: %s", request, step, extra={"dataset": request.dataset.id, "step": step, "files": files, "bytes": size}
+    )
+
+
+def _description(dataflow: Dataflow, dataset: Dataset) -> str:
+    what = f"{dataset.name}, {dataflow.mode} export to {dataflow.destination.name}"
+    return "\n\n".join(part for part in (what, dataset.description) if part)
+
+
+def _kind(destination_type: str) -> str:
+    return {"amazon_s3": "s3"}.get(destination_type, destination_type)

@@ -1,0 +1,87 @@
+"""The ledger kept as materialization metadata (design: "The ledger is the materializations' metadata")."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from dataset_export.destinations.io_manager import MANIFEST_PATH_KEY
+from dataset_export.export.ledger import Delivered
+from dataset_export.export.schedule import format_export_time, parse_export_time
+
+MANIFEST_SHA256_KEY = "manifest_sha256"
+TABLE_VERSIONS_KEY = "table_versions"
+RUN_ID_KEY = "delivered_by_run"
+
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True)
+class MaterializationLedger:
+    """The exports recorded for one asset in a Dagster instance."""
+
+    instance: dg.DagsterInstance
+    key: dg.AssetKey
+
+    def at(self, export_time: datetime) -> Delivered | None:
+        """See `export.ledger.Ledger.at`."""
+        partition = format_export_time(export_time)
+        wanted = dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=[partition])
+        for record in self.instance.fetch_materializations(wanted, limit=1).records:
+            materialization = record.asset_materialization
+            if materialization is not None:
+                return delivered_from(export_time, materialization.metadata)
+        return None
+
+    def nearest_before(self, export_time: datetime) -> Delivered | None:
+        """See `export.ledger.Ledger.nearest_before`."""
+        earlier = [time for time in self._recorded() if time < export_time]
+        return self.at(max(earlier)) if earlier else None
+
+    def nearest_after(self, export_time: datetime) -> Delivered | None:
+        """See `export.ledger.Ledger.nearest_after`."""
+        later = [time for time in self._recorded() if time > export_time]
+        return self.at(min(later)) if later else None
+
+    def is_running(self, run_id: str) -> bool:
+        """See `export.ledger.Ledger.is_running`; a run is going on while it or one of its retries is."""
+        if self.instance.get_runs(RunsFilter(run_ids=[run_id], statuses=UNFINISHED), limit=1):
+            return True
+        retries = RunsFilter(tags={"dagster/root_run_id": run_id}, statuses=UNFINISHED)
+        return bool(self.instance.get_runs(retries, limit=1))
+
+    def _recorded(self) -> list[datetime]:
+        return [parse_export_time(key) for key in self.instance.get_materialized_partitions(self.key)]
+
+
+def ledger_metadata(delivered: Delivered) -> dict[str, Any]:
+    """The part of a materialization's metadata that the ledger reads back."""
+    return {
+        MANIFEST_PATH_KEY: delivered.manifest_path,
+        MANIFEST_SHA256_KEY: delivered.manifest_sha256,
+        RUN_ID_KEY: delivered.run_id,
+        TABLE_VERSIONS_KEY: dg.MetadataValue.json({"from": delivered.lower, "to": delivered.upper}),
+    }
+
+
+def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") -> Delivered | None:
+    """Read `ledger_metadata` back; None for a materialization that is not ours (one reported by hand)."""
+    if not {MANIFEST_PATH_KEY, MANIFEST_SHA256_KEY, RUN_ID_KEY, TABLE_VERSIONS_KEY} <= set(metadata):
+        return None
+    versions = cast("dict[str, int | None]", metadata[TABLE_VERSIONS_KEY].value)
+    return Delivered(
+        export_time=export_time,
+        lower=versions["from"],
+        upper=versions["to"],
+        run_id=str(metadata[RUN_ID_KEY].value),
+        manifest_path=str(metadata[MANIFEST_PATH_KEY].value),
+        manifest_sha256=str(metadata[MANIFEST_SHA256_KEY].value),
+    )

@@ -1,0 +1,65 @@
+"""What a materialization shows in the UI: counts, places, versions, schema and lineage (spec S8)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from dataset_export.destinations.contract import Store
+from dataset_export.export.plan import Request
+from dataset_export.export.publish import Published
+from dataset_export.orchestration.ledger import ledger_metadata
+from dataset_export.orchestration.names import lake_key
+
+
+def materialization_metadata(
+    request: Request, published: Published, store: Store, started_at: datetime
+) -> Mapping[str, Any]:
+    """The metadata of one export; its counts are this export's own.
+
+    Args:
+        request: the export.
+        published: its manifest.
+        store: for printable addresses.
+        started_at: when planning began (UTC).
+    """
+    manifest = published.manifest
+    document = manifest.document
+    ended_at = datetime.now(UTC)
+    columns = document["schema"]
+    return {
+        **ledger_metadata(manifest.as_delivered()),
+        "dagster/partition_row_count": document["recordCount"],
+        "dagster/uri": store.uri(request.folder),
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name=column["name"],
+                    type=column["type"],
+                    constraints=dg.TableColumnConstraints(nullable=column["nullable"]),
+                )
+                for column in columns
+            ]
+        ),
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                column["name"]: [dg.TableColumnDep(asset_key=lake_key(request.dataset), column_name=column["name"])]
+                for column in columns
+            }
+        ),
+        "export_time": dg.MetadataValue.timestamp(request.export_time),
+        "export_mode": document["exportMode"],
+        "records": document["recordCount"],
+        "records_excluded": sum(item["recordCount"] for item in document["excludedRecords"]),
+        "records_carried_over": document["carriedOverRecordCount"],
+        "files": document["fileCount"],
+        "bytes": document["size"],
+        "schema_fingerprint": document["schemaFingerprint"],
+        "manifest": store.uri(manifest.path),
+        "superseded_manifests": len(manifest.supersedes),
+        "adopted": published.adopted,
+        "started_at": dg.MetadataValue.timestamp(started_at),
+        "ended_at": dg.MetadataValue.timestamp(ended_at),
+        "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
+    }

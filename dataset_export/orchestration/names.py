@@ -1,0 +1,42 @@
+"""Keys, names and tags under which things appear in Dagster."""
+
+import hashlib
+import re
+
+import dagster as dg
+
+from dataset_export.export.dataflow import Dataflow, Dataset
+
+DATAFLOW_TAG = "dataset_export/dataflow"
+"""On every run of a dataflow's job; `dagster.yaml` lets one run of each value go on at a time."""
+
+RESEND_TAG = "dataset_export/resend"
+"""`true` on runs that have to deliver again what may be complete already."""
+
+
+def lake_key(dataset: Dataset) -> dg.AssetKey:
+    """The dataset in the lake, upstream of its exports."""
+    return dg.AssetKey(["lake", dataset.id])
+
+
+def export_key(dataflow: Dataflow, dataset: Dataset) -> dg.AssetKey:
+    """The export of a dataset by a dataflow."""
+    return dg.AssetKey([dataflow.name, dataset.id])
+
+
+def job_name(dataflow: Dataflow) -> str:
+    """The job of a dataflow: its name."""
+    return dataflow.name
+
+
+def schedule_name(dataflow: Dataflow) -> str:
+    """The schedule of a dataflow."""
+    return f"{dataflow.name}_schedule"
+
+
+def op_name(dataflow: Dataflow, dataset: Dataset, step: str) -> str:
+    """The name of an op, unique in the code location; ops take letters, digits and `_` only."""
+    plain = f"{dataflow.name}__{re.sub(r'[^A-Za-z0-9_]', '_', dataset.id)}"
+    if plain != f"{dataflow.name}__{dataset.id}":
+        plain += "_" + hashlib.sha256(dataset.id.encode()).hexdigest()[:6]
+    return f"{plain}__{step}"
