@@ -252,10 +252,8 @@ class _Snapshot:
 
         try:
             return pa.table(self._table.deletion_vectors()).num_rows > 0
-        except DeltaError as error:
-            if "Deletion Vector" in str(error):
-                return True  # there is one, and it cannot be read
-            raise
+        except DeltaError:
+            return True  # one that cannot be read, or a table of which deltalake cannot tell
 
 
 def _log_text(value: Any) -> str | None:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from dataset_export.errors import NotFound, UnsupportedTable, VersionGone
+from dataset_export.errors import CorruptFile, NotFound, UnsupportedTable, VersionGone
 from dataset_export.lake.objects import Listed, ObjectFolder
 from dataset_export.lake.table import SourceFile, Version
 
@@ -60,7 +61,7 @@ class DeltaLog:
         entries = self._newest_first()
         ahead = 1
         with ThreadPoolExecutor(READERS) as pool:
-            while batch := [entry for entry, _ in zip(entries, range(ahead), strict=False)]:
+            while batch := list(islice(entries, ahead)):
                 numbers = [number for number, _ in batch]
                 yield from map(Version, numbers, pool.map(self._committed_at, batch))
                 ahead = min(ahead * 2, 4 * READERS)
@@ -105,8 +106,8 @@ class DeltaLog:
     def _last_checkpoint(self) -> int | None:
         try:
             return int(json.loads(self._objects.read(f"{LOG}/_last_checkpoint"))["version"])
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, ValueError, KeyError):
+            return None  # only a hint: the listing has everything
 
     def _committed_at(self, entry: tuple[int, Listed]) -> datetime:
         number, listed = entry
@@ -117,15 +118,29 @@ class DeltaLog:
     def _read_time(self, listed: Listed) -> datetime:
         head = self._objects.read(listed.path, length=min(_COMMIT_INFO_BYTES, listed.bytes)) if listed.bytes else b""
         first, newline, _ = head.partition(b"\n")
-        info = _commit_info([first]) if newline or len(head) == listed.bytes else None
+        info = self._commit_info([first], listed.path) if newline or len(head) == listed.bytes else None
         if info is None:
             # Writers without in-commit timestamps may put commitInfo anywhere.
-            info = _commit_info(self._objects.read(listed.path).splitlines())
+            info = self._commit_info(self._objects.read(listed.path).splitlines(), listed.path)
         if info is not None:
             millis = info.get("inCommitTimestamp", info.get("timestamp"))
             if millis is not None:
                 return datetime.fromtimestamp(int(millis) / 1000, UTC)
         return listed.modified.astimezone(UTC)  # Delta's own rule where the log has no time
+
+    def _commit_info(self, lines: list[bytes], name: str) -> Mapping[str, Any] | None:
+        for line in lines:
+            if b'"commitInfo"' in line and (info := self._entry(line, name).get("commitInfo")) is not None:
+                return info
+        return None
+
+    def _entry(self, line: bytes, name: str) -> dict[str, Any]:
+        if not line.strip():
+            return {}
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise CorruptFile(f"the log file {name} of the table {self._uri} is damaged: restore it") from error
 
     def _read_commit(self, number: int) -> bytes | None:
         try:
@@ -136,7 +151,7 @@ class DeltaLog:
     def _parse(self, number: int, text: bytes) -> Commit:
         actions: list[FileAction] = []
         for line in text.splitlines():
-            entry: dict[str, Any] = json.loads(line) if line.strip() else {}
+            entry = self._entry(line, f"{number:020}.json")
             for kind in ("add", "remove"):
                 if (action := entry.get(kind)) is not None:
                     actions.append(self._file_action(action, adds=kind == "add"))
@@ -214,13 +229,6 @@ def utc_text(value: Any) -> str | None:
     if not isinstance(value, datetime):
         return None
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-
-
-def _commit_info(lines: list[bytes]) -> Mapping[str, Any] | None:
-    for line in lines:
-        if b'"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
-            return info
-    return None
 
 
 def _statistics(stats: str | None) -> Mapping[str, Any]:
