@@ -1,6 +1,7 @@
 """Whatever happens to a table: a slice describes exactly the rows that are net new between its versions."""
 
 import tempfile
+from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,7 +69,7 @@ def test_p7_appends_and_compactions_are_delivered_once_by_any_cuts(
         newest = delta.version
         cuts = sorted({0, newest, *data.draw(st.lists(st.integers(0, newest), max_size=4), label="cuts")})
         table = delta.table()
-        bounds = [(None, cuts[0]), *zip(cuts, cuts[1:], strict=False)]
+        bounds = [(None, cuts[0]), *pairwise(cuts)]
         slices = [table.slice(lower, upper) for lower, upper in bounds]
         assert not any(found.removed for found in slices)
         delivered = sum((net_new(table, found) for found in slices), start=delta.state(None))

@@ -1,6 +1,5 @@
 """The same tables on a real S3 server."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,9 +22,9 @@ def options(weed: Weed, **changes: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def delta(weed: Weed) -> Iterator[DeltaBuilder]:
+def delta(weed: Weed) -> DeltaBuilder:
     bucket = weed.create_bucket()
-    yield DeltaBuilder(f"s3://{bucket}/lake/a table", options(weed))
+    return DeltaBuilder(f"s3://{bucket}/lake/a table", options(weed))
 
 
 def test_slices(delta: DeltaBuilder) -> None:
