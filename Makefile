@@ -1,0 +1,75 @@
+# Every target sets up what it needs: the first one that runs makes .venv from the hashed lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+RUNTIME := $(VENV)/runtime.stamp
+DEV := $(VENV)/dev.stamp
+
+.PHONY: demo ui test test-slow check check-assets bench format lock clean help
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(RUNTIME) ## Build a demo lake, export it to a local folder, verify it.
+	$(BIN)/dataset-export demo
+
+ui: $(RUNTIME) $(DAGSTER_HOME)/dagster.yaml ## The Dagster UI and daemon on http://127.0.0.1:3000, over what the demo left.
+	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+
+test: $(DEV) ## The default test suite, on real servers (under 10 minutes on 2 cores).
+	$(BIN)/python -m pytest
+
+test-slow: $(DEV) ## The slower tests.
+	$(BIN)/python -m pytest -m slow
+
+check: $(DEV) ## Format, lint, types, layers, definitions.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/dg check toml
+	$(BIN)/dg check defs
+
+check-assets: $(DEV) ## Materialize the demo dataflows and run their asset checks; fails when a check fails.
+	$(BIN)/python -m dataset_export_tests.check_assets
+
+bench: $(DEV) ## Compare staging with Spark, DuckDB and polars in one run.
+	$(BIN)/python -m benchmarks.staging
+
+format: $(DEV) ## Format and fix what can be fixed.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Versions and hashes only: whoever installs chooses the index.
+lock: ## Pin all dependencies anew.
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -qq uv
+	$(VENV)/lock/bin/uv pip compile $(LOCK) --extra demo --extra build -o requirements/runtime.lock pyproject.toml
+	$(VENV)/lock/bin/uv pip compile $(LOCK) --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock"
+
+clean: ## Remove everything that targets made, .venv included.
+	rm -rf $(VENV) .demo .bench .dagster_home .pytest_cache .hypothesis .ruff_cache .import_linter_cache *.egg-info
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(DAGSTER_HOME)
+	cp dagster.yaml $(DAGSTER_HOME)/
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): $(VENV)/bin/python requirements/runtime.lock pyproject.toml
+	@test -e $(DEV) || echo "installing the locked dependencies into $(VENV) (about a minute)"
+	@test -e $(DEV) || $(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml
+	@echo "installing the locked development dependencies into $(VENV) (a few minutes)"
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUNTIME)
