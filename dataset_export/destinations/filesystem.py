@@ -109,7 +109,7 @@ def prune_empty_folders(folder: Path, root: Path) -> None:
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR}:
                 return
             raise
         folder = folder.parent

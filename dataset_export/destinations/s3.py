@@ -1,14 +1,15 @@
 """Amazon S3, and servers that speak its protocol.
 
 Staged files are unfinished multipart uploads; completing one makes the file visible, whole and without replacing
-anything (`If-None-Match: *`). The answer to such a call may be lost, and the client's own retry then meets the file that
-its first try wrote: so the object is read back and compared before it is called a conflict.
+anything (`If-None-Match: *`). The answer to such a call may be lost, and the client's own retry then meets the file
+that its first try wrote: so the object is read back and compared before it is called a conflict.
 """
 
 import enum
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pydantic import Field
@@ -20,6 +21,7 @@ from dataset_export.destinations.s3_upload import (
     DEFAULT_PART_BYTES,
     MIN_PART_BYTES,
     NO_SUCH_UPLOAD,
+    Part,
     S3Upload,
     abort,
     composite_checksum,
@@ -125,15 +127,11 @@ class S3Store:
             if self._find(staged) is Found.OURS:
                 return
             raise self._gone(staged) from None
-        sent = parts_of(staged)
-        same = len(held) == len(sent) and all(
-            part["PartNumber"] == number
-            and part["Size"] == ours.bytes
-            and part["ETag"].strip('"') == ours.etag
-            and part.get("ChecksumSHA256", ours.sha256) == ours.sha256
-            for number, (part, ours) in enumerate(zip(held, sent, strict=True), start=1)
-        )
-        if not same or sum(part.bytes for part in sent) != staged.bytes:
+        sent = dict(enumerate(parts_of(staged), start=1))
+        # As sets: some servers list a part twice after a retry sent it twice. Another version of a part is refused.
+        expected = {(number, part.bytes, part.etag, part.sha256) for number, part in sent.items()}
+        found = {_part_listed(part, sent) for part in held}
+        if found != expected or sum(part.bytes for part in sent.values()) != staged.bytes:
             raise IntegrityError(f"the parts held for {self.uri(staged.path)} are not those sent: run the export again")
 
     def publish(self, staged: Staged) -> None:
@@ -187,7 +185,7 @@ class S3Store:
             for one in page.get("Contents", []):
                 path = one["Key"].removeprefix(self._root)
                 if not path.endswith("/") and (show_hidden or not path.startswith(f"{HIDDEN_FOLDER}/")):
-                    found.append(Entry(path, one["Size"], one["LastModified"]))
+                    found.append(Entry(path, one["Size"], one["LastModified"].astimezone(UTC)))
         yield from sorted(found, key=lambda entry: entry.path)
 
     def open(self, path: str) -> BinaryIO:
@@ -205,7 +203,8 @@ class S3Store:
     def leftovers(self, folder: str = "") -> Iterator[Leftover]:
         """Unfinished multipart uploads. Their size is not known without a request for each, so `bytes` is None."""
         for one in unfinished_uploads(self._calls, self._prefix(folder)):
-            yield Leftover(one["Key"].removeprefix(self._root), one["Initiated"], None, {"upload_id": one["UploadId"]})
+            path, started = one["Key"].removeprefix(self._root), one["Initiated"].astimezone(UTC)
+            yield Leftover(path, started, None, {"upload_id": one["UploadId"]})
 
     def discard_leftover(self, leftover: Leftover) -> None:
         """Abort an unfinished upload."""
@@ -269,6 +268,14 @@ class S3Store:
 
     def _prefix(self, folder: str) -> str:
         return f"{self._key(folder)}/" if folder else self._root
+
+
+def _part_listed(listed: Any, sent: Mapping[int, Part]) -> tuple[int, int, str, str]:
+    """Number, bytes, entity tag and checksum of a part as the server lists it. Some servers list no checksums: then the
+    entity tag has to do, which the server gave for bytes whose SHA-256 it had checked."""
+    number = listed["PartNumber"]
+    assumed = sent[number].sha256 if number in sent else ""
+    return number, listed["Size"], listed["ETag"].strip('"'), listed.get("ChecksumSHA256", assumed)
 
 
 class _Body(io.RawIOBase):

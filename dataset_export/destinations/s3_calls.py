@@ -152,7 +152,10 @@ def failure_meaning(error: Exception, operation: str, bucket: str) -> ExportErro
     said = f"{operation} on the bucket {bucket} failed: {str(error).rstrip('.')}"
     if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ConfigError(f"{said}; let this machine trust the endpoint's certificate authority (AWS_CA_BUNDLE)")
-    if isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError, HTTPError, OSError)):
+    if isinstance(error, (botocore.ChecksumError, botocore.FlexibleChecksumError)):
+        return IntegrityError(f"{said}; the bytes that arrived are not those stored: try again")
+    broken = (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError, HTTPError, OSError)
+    if isinstance(error, broken):
         return TransientError(f"{said}; check that the endpoint can be reached, it is tried again")
     if isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError)):
         return AccessDenied(f"{said}; set the access key id and the secret access key, or a profile")
