@@ -1,0 +1,181 @@
+"""`plan`: what an export would deliver, seen in the lake, the ledger and the destination. Writes to none of them."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataset_export.cli.arguments import dataset_option, due_export_time, export_time_option, flow_argument, json_option
+from dataset_export.cli.session import Session, chosen_datasets
+from dataset_export.cli.terminal import iso, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from dataset_export.destinations.contract import Store
+    from dataset_export.encoding.contract import Target
+    from dataset_export.export.dataflow import Dataflow, Dataset
+    from dataset_export.export.ledger import Delivered, Ledger
+    from dataset_export.export.plan import Plan, PlannedFile, Request
+    from dataset_export.lake.table import Table
+
+FOOTERS = 200
+"""The way a file is encoded is read from its footer: for at most so many files of a dataset."""
+
+PLANNING_RUN = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What one export of one dataset would do."""
+
+    request: "Request"
+    plan: "Plan"
+    delivered: "Delivered | None"
+    ways: dict[str, str]
+
+    @property
+    def files(self) -> "list[PlannedFile]":
+        """All files, in name order."""
+        return [file for shard in self.plan.shards for file in shard.files]
+
+    @property
+    def state(self) -> str:
+        """`to deliver`, `nothing new`, or `delivered` (a resend would deliver the same slice again)."""
+        if self.delivered is not None:
+            return "delivered"
+        return "to deliver" if self.files else "nothing new"
+
+
+@click.command()
+@flow_argument
+@export_time_option
+@dataset_option
+@json_option
+@click.pass_obj
+def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as_json: bool) -> None:
+    """Show what an export would deliver, and how.
+
+    Reads the lake, what was recorded and the destination; writes nothing. Rows and bytes are those of the lake's files,
+    before rows that are too old or not new are left out. A file's name depends on the run, so its sources are shown.
+
+    \b
+    --json: dataflow, export_time, datasets [{dataset, state, versions {from, to}, files, rows (null: not known), bytes,
+    shards, folder, file_list [{sources, bytes, rows, way (null: not known)}]}]. state is "to deliver", "nothing new" or
+    "delivered".
+    """
+    dataflow = session.dataflow(flow)
+    datasets = chosen_datasets(dataflow, dataset_ids)
+    export_time = due_export_time(dataflow, text, session.clock())
+    store = session.store(dataflow)
+    store.check()
+    found = [_look(session, dataflow, dataset, export_time, store) for dataset in datasets]
+    if as_json:
+        print_json(
+            {"dataflow": flow, "export_time": iso(export_time), "datasets": [_document(outlook) for outlook in found]}
+        )
+        return
+    print_table(
+        ["dataset", "state", "versions", "files", "rows", "bytes", "shards", "ways"],
+        [_row(outlook) for outlook in found],
+        right=["files", "rows", "bytes", "shards"],
+    )
+
+
+def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_time: datetime, store: "Store") -> Outlook:
+    from dataset_export.export.ledger import LedgerWith
+    from dataset_export.export.plan import Request, describe, find_bounds
+    from dataset_export.lake.open import open_table
+
+    request = Request(dataflow, dataset, export_time, PLANNING_RUN)
+    recorded = session.ledger(dataflow, dataset)
+    ledger = LedgerWith(recorded, tuple(_unrecorded(request, recorded, store)))
+    table = open_table(dataset.location())
+    described = describe(request, find_bounds(request, ledger, table), table)
+    return Outlook(request, described, ledger.at(export_time), _ways(request, described, table))
+
+
+def _unrecorded(request: "Request", ledger: "Ledger", store: "Store") -> "list[Delivered]":
+    """Complete exports of dead runs that nothing has recorded yet: the next run adopts them."""
+    from dataset_export.export.journal import read_journal
+    from dataset_export.export.manifest import read_manifest
+
+    found: list[Delivered] = []
+    for entry in read_journal(store, request.dataflow.name, request.dataset.id):
+        known = ledger.at(entry.time)
+        if (known is not None and known.run_id == entry.run_id) or ledger.is_running(entry.run_id):
+            continue
+        manifest = read_manifest(store, entry.manifest_path)
+        found += [manifest.as_delivered()] if manifest is not None else []
+    return found
+
+
+def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, str]:
+    """Path of a planned file to the way it will be encoded, where the footers of its sources are few enough to ask."""
+    from dataset_export.encoding.contract import Format, RowRule, Target, Way
+
+    files = [file for shard in described.shards for file in shard.files]
+    upper = described.bounds.upper
+    if upper is None or not files:
+        return {}
+    if request.dataflow.encoding.format is Format.JSON:
+        return {file.path: str(Way.NDJSON) for file in files}
+    rule = RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before)
+    target = Target(encoding=request.dataflow.encoding, schema=table.schema(upper), rule=rule)
+    with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
+        ways = pool.map(partial(_way, target=target, table=table), files[:FOOTERS])
+    return {file.path: way for file, way in zip(files, ways, strict=False)}
+
+
+def _way(file: "PlannedFile", target: "Target", table: "Table") -> str:
+    from dataset_export.encoding.contract import Source, Way
+    from dataset_export.encoding.encode import choose_way
+    from dataset_export.encoding.parquet_input import footer
+
+    part, *others = file.sources
+    if others or file.minus:
+        return str(Way.REWRITE)
+    source = Source(open=lambda: table.open(part), name=part.path, bytes=part.bytes, partition=part.partition)
+    return str(choose_way(footer(source), source, target))
+
+
+def _row(outlook: Outlook) -> list[str]:
+    bounds, rows = outlook.plan.bounds, outlook.plan.source_rows
+    lower = "start" if bounds.lower is None else str(bounds.lower)
+    ways = Counter(outlook.ways.get(file.path, "not known") for file in outlook.files)
+    return [
+        outlook.request.dataset.id,
+        outlook.state,
+        "none" if bounds.upper is None else f"{lower} → {bounds.upper}",
+        str(len(outlook.files)),
+        "not known" if rows is None else f"{rows:,}",
+        size(sum(file.bytes for file in outlook.files)),
+        str(len(outlook.plan.shards)),
+        ", ".join(f"{way} {count}" for way, count in sorted(ways.items())),
+    ]
+
+
+def _document(outlook: Outlook) -> dict[str, Any]:
+    return {
+        "dataset": outlook.request.dataset.id,
+        "state": outlook.state,
+        "versions": {"from": outlook.plan.bounds.lower, "to": outlook.plan.bounds.upper},
+        "files": len(outlook.files),
+        "rows": outlook.plan.source_rows,
+        "bytes": sum(file.bytes for file in outlook.files),
+        "shards": len(outlook.plan.shards),
+        "folder": outlook.request.folder,
+        "file_list": [_file_document(file, outlook.ways.get(file.path)) for file in outlook.files],
+    }
+
+
+def _file_document(file: "PlannedFile", way: str | None) -> dict[str, Any]:
+    rows = [source.rows for source in file.sources]
+    return {
+        "sources": [source.path for source in file.sources],
+        "bytes": file.bytes,
+        "rows": None if None in rows else sum(row for row in rows if row is not None),
+        "way": way,
+    }

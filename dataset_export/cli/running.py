@@ -1,0 +1,203 @@
+"""`run` and `resend`: export now, in this process, recorded in the Dagster instance as the daemon's runs are."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataset_export.cli.arguments import (
+    DUE,
+    dataset_option,
+    due_export_time,
+    export_time_option,
+    flow_argument,
+    json_option,
+)
+from dataset_export.cli.progress import shown_progress
+from dataset_export.cli.session import Session, chosen_datasets
+from dataset_export.cli.terminal import iso, note, print_json, print_table, size
+from dataset_export.errors import ExportError, UsageError
+
+if TYPE_CHECKING:
+    from dataset_export.cli.runs import DatasetOutcome, RunOutcome
+    from dataset_export.export.dataflow import Dataflow, Dataset
+
+
+@click.command()
+@flow_argument
+@click.option(
+    "--export-time",
+    "text",
+    required=True,
+    metavar="T",
+    help="YYYYMMDDHHMM in UTC, or ISO-8601, 'latest', or 'due': all that are due and missing, oldest first.",
+)
+@dataset_option
+@json_option
+@click.pass_obj
+def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as_json: bool) -> None:
+    """Export what belongs to an export time.
+
+    Datasets that are delivered for it already are left out; `resend` delivers those again. Stops at the first export
+    time that fails.
+
+    \b
+    --json: dataflow, runs [{run_id, export_time, resend, done, reason, datasets [{dataset, delivered, records,
+    records_excluded, files, bytes, manifest, checks [{name, passed, description}]}]}].
+    """
+    dataflow = session.dataflow(flow)
+    datasets = chosen_datasets(dataflow, dataset_ids)
+    now = session.clock()
+    due = text == DUE
+    export_times = list(dataflow.schedule.export_times(now)) if due else [due_export_time(dataflow, text, now)]
+    _refuse_disabled(dataflow)
+    work = _missing(session, dataflow, datasets, export_times)
+    if not work:
+        what = (
+            f"{flow} at {iso(export_times[0])} is delivered already"
+            if not due
+            else f"nothing of {flow} is due and missing"
+        )
+        note(f"note: {what}; `resend` delivers an export time again")
+    _run_all(session, dataflow, work, resend=False, as_json=as_json)
+
+
+@click.command()
+@flow_argument
+@export_time_option
+@dataset_option
+@json_option
+@click.pass_obj
+def resend(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as_json: bool) -> None:
+    """Deliver an export time again: same rows, new files.
+
+    The new files replace the old ones. Only for what was delivered before; `run` is for the rest.
+
+    \b
+    --json: as of `run`.
+    """
+    from dataset_export.cli.manifests import find_manifest
+
+    dataflow = session.dataflow(flow)
+    datasets = chosen_datasets(dataflow, dataset_ids)
+    export_time = due_export_time(dataflow, text, session.clock())
+    _refuse_disabled(dataflow)
+    store = session.store(dataflow)
+    for dataset in datasets:
+        ledger = session.ledger(dataflow, dataset)
+        # What is recorded can be delivered again even when somebody removed its manifest.
+        if ledger.at(export_time) is None and find_manifest(store, dataflow, dataset, export_time, ledger) is None:
+            raise UsageError(
+                f"{flow}/{dataset.id} at {iso(export_time)} was never delivered, so there is nothing to resend; use `run`"
+            )
+    _run_all(session, dataflow, [(export_time, datasets)], resend=True, as_json=as_json)
+
+
+def export_with_progress(
+    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_time: datetime, *, resend: bool
+) -> "RunOutcome":
+    """Run one export and show its progress on stderr.
+
+    Raises:
+        StalePlan: while another run of the dataflow is going on.
+        KeyboardInterrupt: when Ctrl-C ended it; the run is recorded as failed.
+    """
+    from dataset_export.cli.runs import refuse_while_running, run_export
+
+    refuse_while_running(session.instance, dataflow)
+    with shown_progress(iso(export_time), [dataset.id for dataset in datasets]):
+        outcome = run_export(session, dataflow, datasets, export_time, resend=resend)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return outcome
+
+
+def require_done(outcome: "RunOutcome") -> None:
+    """Raise ExportError with the reason, and where to look, when the run failed."""
+    from dataset_export.cli.dagster_home import where_to_look
+
+    if outcome.reason is not None:
+        raise ExportError(f"{outcome.reason} ({where_to_look(outcome.run_id)})")
+
+
+def _refuse_disabled(dataflow: "Dataflow") -> None:
+    if not dataflow.enabled:
+        raise UsageError(f"dataflow {dataflow.name} is disabled; set enabled: true to export")
+
+
+def _missing(
+    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_times: Sequence[datetime]
+) -> "list[tuple[datetime, list[Dataset]]]":
+    """Export times, in their order, with the datasets that are not materialized for them."""
+    from dataset_export.export.schedule import format_export_time
+    from dataset_export.orchestration.names import export_key
+
+    done = {
+        dataset.id: session.instance.get_materialized_partitions(export_key(dataflow, dataset)) for dataset in datasets
+    }
+    work = [
+        (moment, [dataset for dataset in datasets if format_export_time(moment) not in done[dataset.id]])
+        for moment in export_times
+    ]
+    return [(moment, missing) for moment, missing in work if missing]
+
+
+def _run_all(
+    session: Session,
+    dataflow: "Dataflow",
+    work: "Sequence[tuple[datetime, Sequence[Dataset]]]",
+    *,
+    resend: bool,
+    as_json: bool,
+) -> None:
+    outcomes: list[RunOutcome] = []
+    for export_time, datasets in work:
+        outcomes.append(export_with_progress(session, dataflow, datasets, export_time, resend=resend))
+        if outcomes[-1].reason is not None:
+            break
+    if as_json:
+        print_json({"dataflow": dataflow.name, "runs": [_document(outcome) for outcome in outcomes]})
+    elif outcomes:
+        print_table(
+            ["export time", "dataset", "records", "excluded", "files", "bytes", "checks", "manifest"],
+            [_row(outcome, part) for outcome in outcomes for part in outcome.datasets],
+            right=["records", "excluded", "files", "bytes"],
+        )
+    if outcomes:
+        require_done(outcomes[-1])
+
+
+def _row(outcome: "RunOutcome", part: "DatasetOutcome") -> list[str]:
+    made = part.metadata
+    if made is None:
+        return [iso(outcome.export_time), part.dataset, "-", "-", "-", "-", "-", "not delivered"]
+    passed = sum(check.passed for check in part.checks)
+    return [
+        iso(outcome.export_time),
+        part.dataset,
+        f"{made['records']:,}",
+        f"{made['records_excluded']:,}",
+        str(made["files"]),
+        size(made["bytes"]),
+        f"{passed} of {len(part.checks)} passed",
+        made["manifest"],
+    ]
+
+
+def _document(outcome: "RunOutcome") -> dict[str, Any]:
+    return {
+        "run_id": outcome.run_id,
+        "export_time": iso(outcome.export_time),
+        "resend": outcome.resend,
+        "done": outcome.reason is None,
+        "reason": outcome.reason,
+        "datasets": [_dataset_document(part) for part in outcome.datasets],
+    }
+
+
+def _dataset_document(part: "DatasetOutcome") -> dict[str, Any]:
+    made = part.metadata or {}
+    counts = {key: made.get(key) for key in ("records", "records_excluded", "files", "bytes", "manifest")}
+    checks = [{"name": c.name, "passed": c.passed, "description": c.description} for c in part.checks]
+    return {"dataset": part.dataset, "delivered": part.metadata is not None, **counts, "checks": checks}

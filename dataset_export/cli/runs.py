@@ -1,0 +1,177 @@
+"""One run of a dataflow's job in this process, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+from dagster import DagsterEventType, RunsFilter
+
+import dataset_export.errors
+from dataset_export.cli.dead_runs import process_tags
+from dataset_export.cli.session import Session
+from dataset_export.errors import StalePlan
+from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.schedule import format_export_time
+from dataset_export.orchestration.ledger import UNFINISHED
+from dataset_export.orchestration.names import DATAFLOW_TAG, RESEND_TAG, export_key, job_name, op_name
+
+MAX_RETRIES_TAG = "dagster/max_retries"
+QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Check:
+    """An asset check of the run: its name, whether it passed, and its result in words."""
+
+    name: str
+    passed: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class DatasetOutcome:
+    """What the run did for one dataset; `metadata` is that of the materialization, None without one."""
+
+    dataset: str
+    metadata: dict[str, Any] | None
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A run that ended. `reason` is one line of why it failed, None when it is done; `interrupted` by Ctrl-C."""
+
+    run_id: str
+    export_time: datetime
+    resend: bool
+    datasets: tuple[DatasetOutcome, ...]
+    reason: str | None
+    interrupted: bool
+
+
+def refuse_while_running(instance: dg.DagsterInstance, dataflow: Dataflow) -> None:
+    """Raise StalePlan while a run of the dataflow is going on or queued: one at a time (design).
+
+    The queue of the daemon sees to that for its own runs; runs of this command do not pass it.
+    """
+    going_on = instance.get_runs(RunsFilter(tags={DATAFLOW_TAG: dataflow.name}, statuses=UNFINISHED), limit=1)
+    if going_on:
+        run = going_on[0]
+        raise StalePlan(
+            f"run {run.run_id} of {dataflow.name} is {run.status.value.lower()}; wait for it, or cancel it in the UI"
+        )
+
+
+def run_export(
+    session: Session, dataflow: Dataflow, datasets: Sequence[Dataset], export_time: datetime, *, resend: bool
+) -> RunOutcome:
+    """Run the dataflow's job for one export time in this process and return when it has ended.
+
+    Args:
+        session: with the instance to record in.
+        dataflow: whose job.
+        datasets: of it; the job's other datasets are left out.
+        export_time: one that is due.
+        resend: deliver again.
+    """
+    job = session.catalog.definitions.resolve_job_def(job_name(dataflow))
+    run_id = str(uuid4())
+    result = job.execute_in_process(
+        instance=session.instance,
+        run_id=run_id,
+        partition_key=format_export_time(export_time),
+        asset_selection=[export_key(dataflow, dataset) for dataset in datasets],
+        run_config=None if session.debug else QUIET_CONSOLE,
+        raise_on_error=False,
+        tags={
+            DATAFLOW_TAG: dataflow.name,
+            # Who started it is there to start it again; the daemon could not, it does not know its code location.
+            MAX_RETRIES_TAG: "0",
+            **({RESEND_TAG: "true"} if resend else {}),
+            **process_tags(),
+        },
+    )
+    outcomes = tuple(_dataset_outcome(result, dataflow, dataset) for dataset in datasets)
+    return RunOutcome(
+        run_id=run_id,
+        export_time=export_time,
+        resend=resend,
+        datasets=outcomes,
+        reason=_reason(result, dataflow, outcomes),
+        interrupted=_interrupted(result),
+    )
+
+
+def _dataset_outcome(result: dg.ExecuteInProcessResult, dataflow: Dataflow, dataset: Dataset) -> DatasetOutcome:
+    key = export_key(dataflow, dataset)
+    metadata = None
+    for event in result.get_asset_materialization_events():
+        if event.asset_key == key:
+            materialized = event.step_materialization_data.materialization.metadata
+            metadata = {name: value.value for name, value in materialized.items()}
+    checks = tuple(
+        Check(evaluation.check_name, evaluation.passed, evaluation.description or "")
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.asset_key == key
+    )
+    return DatasetOutcome(dataset.id, metadata, checks)
+
+
+def _reason(result: dg.ExecuteInProcessResult, dataflow: Dataflow, outcomes: Sequence[DatasetOutcome]) -> str | None:
+    failed_checks = [
+        f"the check {check.name} of {outcome.dataset} failed: {check.description}"
+        for outcome in outcomes
+        for check in outcome.checks
+        if not check.passed
+    ]
+    if result.success and not failed_checks:
+        return None
+    said = [text for event in result.get_step_failure_events() if (text := _said(event, dataflow))]
+    return next(iter([*said, *failed_checks]), None) or _run_failure(result)
+
+
+def _said(event: dg.DagsterEvent, dataflow: Dataflow) -> str | None:
+    """The sentence of our error in a failed step, with the dataset it is about."""
+    data = event.step_failure_data
+    failure = data.user_failure_data
+    text = failure.description if failure is not None else None
+    cause = data.error
+    while text is None and cause is not None:
+        if hasattr(dataset_export.errors, cause.cls_name or ""):
+            # The message is "package.ClassName: sentence".
+            text = cause.message.partition(f"{cause.cls_name}: ")[2].strip()
+        cause = cause.cause
+    if text is None and data.error is not None:
+        if data.error.cls_name == "DagsterAssetCheckFailedError":
+            return None
+        root = data.error
+        while root.cause is not None:
+            root = root.cause
+        text = root.message.strip()
+    return f"{_step(event, dataflow)}{text}" if text else None
+
+
+def _step(event: dg.DagsterEvent, dataflow: Dataflow) -> str:
+    last = (event.step_key or "").rpartition(".")[2].partition("[")[0]
+    for dataset in dataflow.datasets:
+        for step in ("plan", "stage", "publish"):
+            if last == op_name(dataflow, dataset, step):
+                return f"{dataset.id}, {step}: "
+    return ""
+
+
+def _run_failure(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.event_type is DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error
+            return error.message.strip() if error is not None else (event.message or "the run failed")
+    return "the run failed"
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    names = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+    errors = [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
+    return any(error is not None and error.cls_name in names for error in errors)
