@@ -65,7 +65,7 @@ class DeltaBuilder:
     def edit_log(self, version: int, edit: Callable[[dict[str, Any]], object]) -> None:
         """Change every entry of one commit in place, as another writer would have written it."""
         file = self.log / f"{version:020}.json"
-        entries = [json.loads(line) for line in file.read_text().splitlines()]
+        entries = [json.loads(line) for line in file.read_text().split("\n") if line]
         for entry in entries:
             edit(entry)
         file.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
