@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa  # noqa: TID253
-import pyarrow.parquet as pq  # noqa: TID253
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 FILES = 8
 ROWS = 2_000_000

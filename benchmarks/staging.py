@@ -22,9 +22,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-import pyarrow.parquet as pq  # noqa: TID253
-from rich.console import Console  # noqa: TID253
-from rich.table import Table  # noqa: TID253
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks import data
 from benchmarks.contenders import CONTENDERS, THREADS

@@ -142,7 +142,10 @@ def test_pandas_reads_ndjson(delivered: dict[str, Path]) -> None:
     """pandas takes numbers as floats, so that decimals are compared as such, and leaves times to `convert_dates`."""
     files = sorted(delivered["json"].rglob("*.json.gz"))
     frame = pd.concat(
-        [pd.read_json(file, lines=True, convert_dates=["at"], dtype={"day": str, "id": "int64"}, precise_float=True) for file in files]
+        [
+            pd.read_json(file, lines=True, convert_dates=["at"], dtype={"day": str, "id": "int64"}, precise_float=True)
+            for file in files
+        ]
     )
     rows = frame.sort_values("id").to_dict("records")
     for found, wanted in zip(rows, expected(), strict=True):

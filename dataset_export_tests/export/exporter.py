@@ -140,8 +140,7 @@ class Exporter:
         ]
 
     def publish(self, request: Request, plan: Plan, staged: list[StagedFile], store: Any = None) -> Published:
-        published = publish_export(request, plan, staged, self.ledger, store or self.store)
-        return published
+        return publish_export(request, plan, staged, self.ledger, store or self.store)
 
     def record(self, published: Published) -> Manifest:
         """What Dagster does once the IO manager has returned."""
