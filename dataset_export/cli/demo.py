@@ -34,7 +34,7 @@ def demo(session: Session) -> None:
     root = project_root() / ".demo"
     flows = [session.dataflow(name) for name in DATAFLOWS]
     _start_anew(session, root, flows)
-    _build_lake(root / "lake", session.clock())
+    _build_lake(root / "lake")
     exported = [(flow, _export_all(session, flow)) for flow in flows]
     for flow, export_times in exported:
         _show(session, flow, export_times)
@@ -73,10 +73,10 @@ def _local_folder(session: Session, flow: "Dataflow") -> Path:
     return store.folder
 
 
-def _build_lake(folder: Path, now: datetime) -> None:
+def _build_lake(folder: Path) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from dataset_export.demo.lake import build_demo_lake
+    from dataset_export.demo.lake import TODAY, build_demo_lake
 
     with Progress(
         TextColumn("building the lake"),
@@ -87,7 +87,7 @@ def _build_lake(folder: Path, now: datetime) -> None:
     ) as bar:
         task = bar.add_task("", total=None)
         lake = build_demo_lake(
-            folder, now, lambda done, total, table: bar.update(task, completed=done, total=total, description=table)
+            folder, TODAY, lambda done, total, table: bar.update(task, completed=done, total=total, description=table)
         )
     tables = ", ".join(f"{table.name} {table.rows:,}" for table in lake.tables)
     click.echo(f"lake: {lake.folder}\n  rows: {tables}")

@@ -27,6 +27,9 @@ from dataset_export.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TODAY = datetime(2026, 11, 5, tzinfo=UTC)
+"""The day that the running example takes for today: its dataflows have fixed dates, so that it is the same on every day."""
+
 MARKER = "demo_lake.json"
 TABLES = ("flights", "weather", "planes", "airlines", "airports", "web_events")
 DAYS_BACK = (4, 3, 2, 1)
