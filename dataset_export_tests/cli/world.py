@@ -1,8 +1,7 @@
 """A lake, a destination and a Dagster instance that the command is called on."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,6 +108,7 @@ class World:
 
     def instance(self) -> dg.DagsterInstance:
         self.home.mkdir(exist_ok=True)
+        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
         return dg.DagsterInstance.from_config(str(self.home))
 
     def call(self, *args: str, session: Session | None = None) -> click.testing.Result:
@@ -134,11 +134,10 @@ class World:
         return [str(path) for path in paths if path.parts[0] != ".dataset_export"]
 
 
-@contextmanager
-def small_world(folder: Path) -> Iterator[World]:
+def small_world(folder: Path) -> World:
     """A world whose tables have ten rows before the first export time, and `a` five more before the second."""
     world = World(folder)
     world.append("a", 0, 10, day=-0.5)
     world.append("a", 10, 5, day=0.5)
     world.append("b", 0, 10, day=-0.5)
-    yield world
+    return world

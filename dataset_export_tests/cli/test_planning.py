@@ -1,0 +1,43 @@
+"""`plan` says what the run then does, and writes nothing."""
+
+from pathlib import Path
+
+from dataset_export.encoding.contract import Compression, Encoding, Format
+from dataset_export_tests.cli.world import World, at
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_plan_is_what_the_run_delivers_and_writes_nothing(world: World) -> None:
+    assert world.call("run", "flow", "--export-time", at(0)).exit_code == 0
+    before = contents(world.delivered), contents(world.folder / "lake")
+    planned = world.json("plan", "flow", "--export-time", at(1))
+    assert (contents(world.delivered), contents(world.folder / "lake")) == before
+    assert world.materialized("a", "b") == {at(0)}
+    a, b = planned["datasets"]
+    assert (a["state"], a["versions"], a["rows"], a["files"], a["shards"]) == (
+        "to deliver",
+        {"from": 0, "to": 1},
+        5,
+        1,
+        1,
+    )
+    assert (b["state"], b["rows"], b["files"]) == ("nothing new", 0, 0)
+    done = world.json("run", "flow", "--export-time", at(1))["runs"][0]
+    assert [part["records"] for part in done["datasets"]] == [a["rows"], b["rows"]]
+    way = world.json("manifest", "flow", "--export-time", at(1), "--dataset", "a")["exportResults"][0]["encodedBy"]
+    assert a["file_list"][0]["way"] == way
+    assert world.json("plan", "flow", "--export-time", at(1))["datasets"][0]["state"] == "delivered"
+
+
+def test_plan_knows_the_way_of_each_encoding(world: World) -> None:
+    for encoding, way in (
+        (Encoding(Format.JSON, Compression.GZIP), "ndjson"),
+        (Encoding(Format.PARQUET, Compression.SOURCE), "pass-through"),
+        (Encoding(Format.PARQUET, Compression.GZIP), "rewrite"),
+    ):
+        session = world.session(world.dataflow(encoding=encoding))
+        planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b", session=session)
+        assert [file["way"] for file in planned["datasets"][0]["file_list"]] == [way]
