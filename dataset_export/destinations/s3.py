@@ -30,6 +30,7 @@ from dataset_export.destinations.s3_upload import (
     unfinished_uploads,
 )
 from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
+from dataset_export.secret_refs import revealed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -49,9 +50,9 @@ class S3Destination(DestinationIOManager):
     folder: str = Field(default="", description="Folder of the bucket to deliver to; empty for the whole bucket.")
     region_name: str | None = Field(default=None, description="AWS region of the bucket.")
     endpoint_url: str | None = Field(default=None, description="URL of an S3 server that is not Amazon's.")
-    aws_access_key_id: str | None = Field(default=None, description="Access key id; name it by an EnvVar.")
-    aws_secret_access_key: str | None = Field(default=None, description="Secret access key, always by an EnvVar.")
-    aws_session_token: str | None = Field(default=None, description="Session token, always by an EnvVar.")
+    aws_access_key_id: str | None = Field(default=None, description="Access key id: an EnvVar or {file: PATH}.")
+    aws_secret_access_key: str | None = Field(default=None, description="Secret access key: an EnvVar or {file: PATH}.")
+    aws_session_token: str | None = Field(default=None, description="Session token: an EnvVar or {file: PATH}.")
     profile_name: str | None = Field(default=None, description="Profile of the AWS configuration files.")
     allow_insecure: bool = Field(default=False, description="Allow an endpoint_url without TLS (http://).")
 
@@ -70,9 +71,9 @@ class S3Destination(DestinationIOManager):
         return S3Resource(
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            aws_session_token=self.aws_session_token,
+            aws_access_key_id=revealed(self.aws_access_key_id),
+            aws_secret_access_key=revealed(self.aws_secret_access_key),
+            aws_session_token=revealed(self.aws_session_token),
             profile_name=self.profile_name,
             max_attempts=TOTAL_TRIES - 1,  # the resource passes it on as the number of retries
         ).get_client()

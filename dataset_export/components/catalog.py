@@ -1,0 +1,78 @@
+"""Everything that is declared, as plain values: what the command line works with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
+
+from dataset_export.components.dataflow import Dataflow as DataflowComponent
+from dataset_export.components.dataset import Dataset as DatasetComponent
+from dataset_export.components.declaration import declared
+from dataset_export.components.destination import Destination as DestinationComponent
+from dataset_export.components.organization import Organization as OrganizationComponent
+from dataset_export.components.project import plain_errors, project_tree, quiet_definitions
+from dataset_export.destinations.contract import Store
+from dataset_export.errors import UsageError
+from dataset_export.export.dataflow import Dataflow, Dataset, DestinationInfo, Organization
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is declared, by id or name, all checked together.
+
+    `definitions` comes from the same component instances; it is built when it is first asked for, since most commands
+    need none of it.
+    """
+
+    organization: Organization
+    datasets: Mapping[str, Dataset]
+    destinations: Mapping[str, DestinationInfo]
+    dataflows: Mapping[str, Dataflow]
+    _tree: ComponentTree = field(repr=False, compare=False)
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        """What Dagster shows of the declarations, without the pages about component types. Raises ConfigError."""
+        with plain_errors(), quiet_definitions():
+            return self._tree.build_defs(self._tree.defs_module_path)
+
+    def store(self, destination_id: str) -> Store:
+        """The store of a destination, for use outside a run; it is not reached yet.
+
+        Raises:
+            UsageError: when there is no such destination.
+            ConfigError: when one of its secrets is not there.
+        """
+        destinations = declared(self._tree, DestinationComponent)
+        if destination_id not in destinations:
+            known = ", ".join(sorted(destinations)) or "none"
+            raise UsageError(f"there is no destination {destination_id!r}; declared are {known}")
+        return destinations[destination_id].store()
+
+
+def load_catalog(project_root: Path | None = None, defs_folder: Path | None = None) -> Catalog:
+    """Load and check all declarations; arguments as for `project.project_tree`.
+
+    Raises:
+        ConfigError: when a declaration is wrong, with its file and line.
+    """
+    with plain_errors():
+        return catalog_of(project_tree(project_root, defs_folder))
+
+
+def catalog_of(tree: ComponentTree) -> Catalog:
+    """The catalog of a tree. Raises ConfigError, wrapped in Dagster's errors."""
+    organization = declared(tree, OrganizationComponent).get("organization")
+    datasets = declared(tree, DatasetComponent)
+    destinations = declared(tree, DestinationComponent)
+    dataflows = declared(tree, DataflowComponent)
+    return Catalog(
+        organization=organization.value if organization is not None else Organization(),
+        datasets={key: one.value for key, one in datasets.items()},
+        destinations={key: one.value for key, one in destinations.items()},
+        dataflows={key: one.value(tree) for key, one in dataflows.items()},
+        _tree=tree,
+    )

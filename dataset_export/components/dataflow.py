@@ -1,0 +1,199 @@
+"""The component `Dataflow`."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar, Self
+
+import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
+from pydantic import AfterValidator, Field
+
+from dataset_export.components.dataset import Dataset
+from dataset_export.components.declaration import AnyDeclaration, Attributes, Declaration, Owner, declared
+from dataset_export.components.destination import Destination
+from dataset_export.components.organization import Organization
+from dataset_export.components.scaffold import TemplateScaffolder
+from dataset_export.components.source import Source
+from dataset_export.encoding.contract import Compression, Encoding, Format
+from dataset_export.encoding.encode import check_encoding
+from dataset_export.export.dataflow import Dataflow as DataflowValue
+from dataset_export.export.dataflow import ExportMode, check_name
+from dataset_export.export.dataflow import Organization as OrganizationValue
+from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
+from dataset_export.export.schedule import Frequency, Schedule, make_schedule
+from dataset_export.orchestration.dataflow import build_dataflow
+
+LOG = logging.getLogger("dataset_export")
+
+
+def _moment(written: str) -> str:
+    try:
+        datetime.fromisoformat(written)
+    except ValueError:
+        raise ValueError(f"{written!r} is no time; write 2026-11-02 or 2026-11-02T08:00 (UTC)") from None
+    return written
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class ScheduleAttributes(Attributes):
+    """When a dataflow exports. All times are UTC."""
+
+    frequency: Frequency = Field(description="once, daily, hourly (every 3, 6, 8 or 12 hours) or cron.")
+    start: Moment = Field(description="No export is earlier: a date or a time, for example 2026-11-02T08:00. UTC.")
+    at: str | None = Field(
+        default=None,
+        description="HH:MM in quotes: when daily exports run, or the first of the day of hourly ones. Default: the "
+        "start's time of day.",
+    )
+    every_hours: int | None = Field(default=None, description="3, 6, 8 or 12; for hourly.")
+    cron: str | None = Field(default=None, description="Minute, hour, day, month, weekday in UTC; for cron.")
+    end: str | None = Field(
+        default=None,
+        description="No export is at or after it: a time, a date (the end of that day) or never. Default: six months "
+        "after start.",
+    )
+    created: Moment | None = Field(
+        default=None,
+        description="When the dataflow was first declared. Only matters without an end: before 2024-11-01, the end is "
+        "2025-09-01.",
+    )
+
+
+class DataflowAttributes(Attributes):
+    """Attributes of a dataflow."""
+
+    name: str = Field(description="Unique name, of its job too. Letters, digits and _.")
+    datasets: tuple[str, ...] = Field(min_length=1, description="Ids of the datasets to export.")
+    destination: str = Field(description="Id of the destination to deliver to.")
+    schedule: ScheduleAttributes = Field(description="When to export; the same for all datasets.")
+    mode: ExportMode = Field(
+        default=ExportMode.INCREMENTAL,
+        description="incremental: everything first, then what was added since; full: everything each time.",
+    )
+    folder: str = Field(
+        default=DEFAULT_TEMPLATE,
+        description="Template of the folder of one export, below the destination's folder. Macros: %DATASET_ID%, "
+        "%DATASET_NAME%, %EXPORT_TIME%, %DATETIME(YYYYMMdd_HHmmss)%, %DESTINATION%, %DESTINATION_INSTANCE_ID%, "
+        "%DESTINATION_INSTANCE_NAME%, %ORGANIZATION_NAME%, %SANDBOX_NAME%.",
+    )
+    format: Format | None = Field(
+        default=None, description="Format of the files: parquet or json. Default: the destination's."
+    )
+    compression: Compression | None = Field(
+        default=None,
+        description="Compression of the files; json takes gzip only. Default: the destination's, or gzip when the "
+        "dataflow has a format of its own.",
+    )
+    owners: tuple[Owner, ...] = Field(default=(), description="Owners in the UI: team:NAME or e-mail addresses.")
+    description: str = Field(default="", description="Shown in the UI.")
+    enabled: bool = Field(default=True, description="Whether its schedule runs. Its history stays when it does not.")
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What can be checked of a dataflow without knowing the other declarations."""
+
+    schedule: Schedule
+    folder: FolderTemplate
+
+
+@dg.scaffold_with(TemplateScaffolder)
+class Dataflow(Declaration):
+    """Datasets that are delivered to one destination on one schedule: an asset for each dataset, a job and a schedule."""
+
+    kind: ClassVar[str] = "dataflow"
+    attributes_model = DataflowAttributes
+
+    def __init__(self, attributes: DataflowAttributes, checked: _Checked, source: Source) -> None:
+        self.attributes = attributes
+        self.source = source
+        self.key = attributes.name
+        self._checked = checked
+
+    @classmethod
+    def from_attributes(cls, attributes: DataflowAttributes, source: Source) -> Self:
+        """See `Declaration.from_attributes`."""
+        with source.blaming("name"):
+            check_name(attributes.name, "the dataflow name")
+        written = attributes.schedule
+        with source.blaming("schedule"):
+            schedule = make_schedule(
+                written.frequency,
+                datetime.fromisoformat(written.start),
+                at=written.at,
+                every_hours=written.every_hours,
+                cron=written.cron,
+                end=written.end,
+                created=datetime.fromisoformat(written.created) if written.created else None,
+            )
+        with source.blaming("folder"):
+            folder = FolderTemplate(attributes.folder)
+        return cls(attributes, _Checked(schedule, folder), source)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The exports with their checks, the job and the schedule."""
+        return build_dataflow(self.value(context.component_tree))
+
+    def value(self, tree: ComponentTree) -> DataflowValue:
+        """The dataflow with the datasets and the destination that it names.
+
+        Raises:
+            ConfigError: with file and line, for one that is not declared.
+        """
+        datasets = declared(tree, Dataset)
+        destination = self._named(declared(tree, Destination), self.attributes.destination, "destination").value
+        organization = declared(tree, Organization).get("organization")
+        named = [self._named(datasets, name, "datasets", i).value for i, name in enumerate(self.attributes.datasets)]
+        with self.source.blaming("compression" if self.attributes.compression else "format"):
+            encoding = self._encoding(destination.encoding)
+        with self.source.blaming("datasets"):
+            value = DataflowValue(
+                name=self.attributes.name,
+                datasets=tuple(named),
+                destination=destination,
+                schedule=self._checked.schedule,
+                folder=self._checked.folder,
+                encoding=encoding,
+                mode=self.attributes.mode,
+                organization=organization.value if organization is not None else OrganizationValue(),
+                owners=self.attributes.owners,
+                description=self.attributes.description,
+                enabled=self.attributes.enabled,
+            )
+        self._warn_of_shared_folders(value)
+        return value
+
+    def _named(self, known: Mapping[str, AnyDeclaration], name: str, *path: str | int) -> AnyDeclaration:
+        if name not in known:
+            kind = str(path[0]).removesuffix("s")
+            there_are = f"there are {', '.join(sorted(known))}" if known else "none is declared"
+            raise self.source.error(f"there is no {kind} {name!r}; {there_are}", *path)
+        return known[name]
+
+    def _encoding(self, inherited: Encoding) -> Encoding:
+        encoding = Encoding(
+            format=self.attributes.format or inherited.format,
+            compression=self.attributes.compression
+            or (Encoding().compression if self.attributes.format else inherited.compression),
+        )
+        check_encoding(encoding)
+        return encoding
+
+    def _warn_of_shared_folders(self, value: DataflowValue) -> None:
+        shared: dict[str, list[str]] = {}
+        for dataset in value.datasets:
+            shared.setdefault(value.render_folder(dataset, value.schedule.start), []).append(dataset.id)
+        for ids in shared.values():
+            if len(ids) > 1:
+                LOG.warning(
+                    "%s: the datasets %s of dataflow %s share a folder; put %%DATASET_ID%% into its template %r to give "
+                    "each its own",
+                    self.source.at("folder"),
+                    ", ".join(ids),
+                    value.name,
+                    value.folder.text,
+                )

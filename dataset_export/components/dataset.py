@@ -1,0 +1,99 @@
+"""The component `Dataset`."""
+
+from typing import ClassVar, Literal, Self
+
+import dagster as dg
+from pydantic import Field
+
+from dataset_export.components.declaration import Attributes, Declaration, Owner
+from dataset_export.components.scaffold import TemplateScaffolder
+from dataset_export.components.secret import StorageOption, names_a_secret
+from dataset_export.components.source import Source
+from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior
+from dataset_export.export.dataflow import Dataset as DatasetValue
+from dataset_export.orchestration.lake_asset import lake_asset
+from dataset_export.secret_refs import SecretRef
+
+
+class DatasetAttributes(Attributes):
+    """Attributes of a dataset."""
+
+    id: str = Field(description="Unique id: dataflows name it, and it fills %DATASET_ID% in folders.")
+    name: str | None = Field(default=None, min_length=1, description="What people call it. Default: the id.")
+    behavior: Behavior = Field(
+        description="How it grows. time_series: events with a timestamp_column, only ever added; record: anything else."
+    )
+    format: Literal["delta"] = Field(default="delta", description="Format of the table in the lake.")
+    location: str = Field(
+        description="Where the table is: a local path (relative ones start at the project root) or s3://bucket/folder."
+    )
+    storage_options: dict[str, StorageOption] = Field(
+        default_factory=dict,
+        description="Settings of the object store, such as AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP. Secrets "
+        "(AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN) are references: {env: NAME} or {file: PATH}.",
+    )
+    timestamp_column: str | None = Field(
+        default=None, description="Column with the time of the event, dotted when nested. Required for time_series."
+    )
+    lookback_days: int = Field(
+        default=DEFAULT_LOOKBACK_DAYS,
+        ge=1,
+        description="Rows of a time_series dataset that are older than this, counted back from the export time, are "
+        "left out and counted.",
+    )
+    description: str = Field(default="", description="Shown in the UI; Markdown.")
+    owners: tuple[Owner, ...] = Field(default=(), description="Owners in the UI: team:NAME or e-mail addresses.")
+
+
+@dg.scaffold_with(TemplateScaffolder)
+class Dataset(Declaration):
+    """A table of the lake that can be exported. It shows as the asset `lake/<id>`, upstream of its exports."""
+
+    kind: ClassVar[str] = "dataset"
+    attributes_model = DatasetAttributes
+
+    def __init__(self, value: DatasetValue, source: Source) -> None:
+        self.value = value
+        self.source = source
+        self.key = value.id
+
+    @classmethod
+    def from_attributes(cls, attributes: DatasetAttributes, source: Source) -> Self:
+        """See `Declaration.from_attributes`."""
+        options = {
+            option: _checked_option(option, value, source) for option, value in attributes.storage_options.items()
+        }
+        uri = source.path(attributes.location, "location")
+        with source.blaming("id"):
+            return cls(
+                DatasetValue(
+                    id=attributes.id,
+                    name=attributes.name or attributes.id,
+                    behavior=attributes.behavior,
+                    uri=uri,
+                    format=attributes.format,
+                    storage_options=options,
+                    timestamp_column=attributes.timestamp_column,
+                    lookback_days=attributes.lookback_days,
+                    description=attributes.description,
+                    owners=attributes.owners,
+                ),
+                source,
+            )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The asset of the table in the lake."""
+        return dg.Definitions(assets=[lake_asset(self.value)])
+
+
+def _checked_option(option: str, value: str | SecretRef, source: Source) -> str | SecretRef:
+    if isinstance(value, SecretRef):
+        return source.secret(value)
+    if names_a_secret(option):
+        raise source.error(
+            f"{option} is a secret, and a secret is never written here; write {{env: NAME}} or {{file: PATH}}",
+            "storage_options",
+            option,
+        )
+    source.refuse_password(value, "storage_options", option)
+    return value

@@ -1,0 +1,146 @@
+"""Find the declarations, load them, and turn what Dagster wraps around an error back into one clear sentence."""
+
+import hashlib
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import dagster as dg
+import yaml
+from dagster.components.core.component_tree import ComponentTree
+from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
+from dagster.components.core.snapshot import get_package_entry_snap
+from dagster_shared.serdes.objects import EnvRegistryKey
+from dagster_shared.serdes.objects.package_entry import json_for_all_components
+from dagster_shared.utils.config import discover_config_file
+from pydantic import ValidationError
+
+from dataset_export.components.source import short
+from dataset_export.errors import ConfigError, ExportError
+
+DEFS_VARIABLE = "DATASET_EXPORT_DEFS"
+"""Environment variable: a folder of declarations to load instead of `dataset_export/defs`. The code location, the
+command line and every run worker read it, so it has to be the same for all of them."""
+
+EXAMPLE_MODULE = "dataset_export.defs"
+
+
+def project_tree(project_root: Path | None = None, defs_folder: Path | None = None) -> ComponentTree:
+    """The declarations below `defs_folder`, not loaded yet.
+
+    Args:
+        project_root: what relative paths in the declarations start at. Default: the nearest folder above the
+            declarations with a dg project (`[tool.dg]` in pyproject.toml, or dg.toml), else the folder they lie in.
+        defs_folder: default: the folder that `DATASET_EXPORT_DEFS` names, else `dataset_export/defs`.
+
+    Raises:
+        ConfigError: when there is no such folder.
+    """
+    named = os.environ.get(DEFS_VARIABLE)
+    if defs_folder is None and named:
+        defs_folder = Path(named).expanduser()
+    module = importlib.import_module(EXAMPLE_MODULE) if defs_folder is None else _module_of(defs_folder)
+    folder = Path(module.__path__[0])
+    if project_root is None:
+        config = discover_config_file(folder)
+        project_root = config.parent if config is not None else folder.parent
+    return ComponentTree(defs_module=module, project_root=project_root.absolute())
+
+
+def load_definitions(project_root: Path | None = None, defs_folder: Path | None = None) -> dg.Definitions:
+    """Everything that Dagster shows of the declarations; arguments as for `project_tree`.
+
+    Raises:
+        ConfigError: when a declaration is wrong, with its file and line.
+    """
+    from dataset_export.components.catalog import catalog_of
+
+    with plain_errors(), quiet_definitions():
+        tree = project_tree(project_root, defs_folder)
+        catalog_of(tree)  # what only shows when declarations meet (a name given twice) is refused first, and clearly
+        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), _documentation(tree))
+
+
+def _documentation(tree: ComponentTree) -> dg.Definitions:
+    """What the UI's page about component types shows: our four.
+
+    Dagster would collect those of every installed library, which imports the SDK of every cloud: 1.4 s at the start of
+    every run, against 0.1 s for all the rest of the load.
+    """
+    from dataset_export.components.schema import COMPONENTS
+
+    keys = [EnvRegistryKey("dataset_export.components", component.__name__) for component in COMPONENTS]
+    snaps = [get_package_entry_snap(key, component) for key, component in zip(keys, COMPONENTS, strict=True)]
+    metadata = {PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY: json_for_all_components(snaps)}
+    return dg.Definitions(metadata=metadata, component_tree=tree)
+
+
+@contextmanager
+def quiet_definitions() -> Generator[None]:
+    """Leave out the warnings that our own definitions cause at every load.
+
+    Partitioned asset checks and observable multi-assets are marked beta or preview in the pinned Dagster version. The
+    tests run both, and the version is pinned, so that the warning tells a user nothing to act on.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        yield
+
+
+@contextmanager
+def plain_errors() -> Generator[None]:
+    """Raise the ConfigError inside what Dagster wraps around it; a mistake it found itself becomes one.
+
+    Anything else passes as it is: then the cause is a defect, and its traceback is needed.
+    """
+    try:
+        yield
+    except Exception as error:
+        for cause in _causes(error):
+            if (told := _told(cause)) is not None:
+                raise ConfigError(told) from None
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    at: BaseException | None = error
+    while at is not None:
+        yield at
+        at = at.__cause__ or at.__context__
+
+
+def _told(error: BaseException) -> str | None:
+    if isinstance(error, ExportError):
+        return str(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        place = f"{short(Path(mark.name))}:{mark.line + 1}: " if mark is not None else ""
+        return f"{place}this is not YAML: {error.problem or error.context}"
+    if isinstance(error, ValidationError):
+        # Of a document as a whole: `type` is missing, or there is a key beside `type` and `attributes`.
+        return "\n".join(f"{_place(finding.get('ctx', {}))}{finding['msg']}" for finding in error.errors())
+    return None
+
+
+def _place(context: dict[str, object]) -> str:
+    position = context.get("source_position")
+    return f"{position} (next to 'type' and 'attributes'): " if position is not None else ""
+
+
+def _module_of(folder: Path) -> ModuleType:
+    """A module that stands for a folder, since Dagster takes declarations from modules only."""
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"the folder of declarations {folder} does not exist; correct {DEFS_VARIABLE} or make it")
+    name = f"dataset_export_defs_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    module = ModuleType(name)
+    module.__path__ = [str(folder)]
+    module.__file__ = None
+    # Python files in the folder are imported relative to it.
+    return sys.modules.setdefault(name, module)
