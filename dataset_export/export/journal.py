@@ -72,8 +72,12 @@ class JournalEntry:
         return [entry for entry in store.list(self.folder) if self._wrote(entry.path)]
 
     def staged_files(self, store: Store) -> list[Leftover]:
-        """Bytes this run staged and did not publish."""
-        return [leftover for leftover in store.leftovers(self.folder) if self._wrote(leftover.path)]
+        """Bytes this run staged and did not publish, and a manifest that it was writing when it died."""
+        folders = {self.folder, self.manifest_path.rpartition("/")[0]}
+        found = [leftover for folder in sorted(folders) for leftover in store.leftovers(folder)]
+        ours = [left for left in found if self._wrote(left.path) or left.path == self.manifest_path]
+        # Of two folders, one may lie in the other.
+        return list({str(sorted(left.handle.items())): left for left in ours}.values())
 
     def _wrote(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
@@ -97,6 +101,12 @@ def read_journal(store: Store, dataflow: str | None = None, dataset: str | None 
         except (ValueError, TypeError) as error:
             raise IntegrityError(f"{store.uri(found.path)} is not a journal entry; remove it by hand") from error
     return sorted(entries, key=lambda entry: (entry.export_time, entry.run_id))
+
+
+def half_written_entries(store: Store, dataflow: str, dataset: str) -> list[tuple[str, Leftover]]:
+    """Entries whose run died while it put them down, each with its root run."""
+    left = store.leftovers(_folder(dataflow, dataset))
+    return [(one.path.rpartition("/")[2].removesuffix(".json").partition("-")[2], one) for one in left]
 
 
 def abandon(store: Store, entry: JournalEntry) -> int:

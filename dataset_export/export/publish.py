@@ -53,7 +53,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
     Raises:
         StalePlan: when another export was recorded meanwhile so that the plan would lose or repeat rows; nothing is
             visible then.
-        IntegrityError: when staged bytes are not what was sent, or an adopted export is not whole.
+        IntegrityError: when receipts are missing, staged bytes are not what was sent, or an adopted export is not whole.
         Conflict, ConfigError, TransientError: as the store says.
     """
     if plan.complete is not None:
@@ -63,6 +63,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         return Published(manifest, adopted=manifest.run_id != request.run_id)
     manifest = read_manifest(store, request.manifest_path)
     if manifest is None:
+        _require_all_staged(request, plan, staged)
         others = _unrecorded(request, store)
         known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))
         _refuse_stale(request, plan, known)
@@ -73,6 +74,14 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         store.put(manifest.path, manifest.bytes)
     _remove_superseded(request, store, manifest)
     return Published(manifest)
+
+
+def _require_all_staged(request: Request, plan: Plan, staged: list[StagedFile]) -> None:
+    planned = sum(len(shard.files) for shard in plan.shards)
+    if len(staged) != planned:
+        raise IntegrityError(
+            f"{request}: {len(staged)} of {planned} files are staged; nothing was made visible, run this export time again"
+        )
 
 
 def in_parallel(action: Callable[[Staged], None], receipts: list[Staged]) -> None:
@@ -136,19 +145,39 @@ def _delivered(staged: Staged, encoded: Encoded) -> DeliveredFile:
     )
 
 
-def _remove_superseded(request: Request, store: Store, manifest: Manifest) -> None:
-    """Remove the files of the exports that this one replaces, and then their manifests (promise P5).
+def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]:
+    """Paths of what is left of the exports that this one replaces: their data files and then their manifests.
 
-    The manifest goes last, so that a crash in between leaves a record of what is still to be removed. Files are
-    recognised by the mark that only the replaced run gave to its names: nothing else is touched (promise P6).
+    Files are recognised by the mark that only the replaced run gave to its names: nothing else is touched (promise P6).
+
+    Args:
+        store: the destination.
+        manifest: of the export that replaces.
+        folder: of its data files; a replaced manifest that can still be read names further ones.
     """
+    found: list[str] = []
+    dataflow, dataset = str(manifest.document["dataflow"]), str(manifest.document["dataset"]["id"])
     for ref in manifest.supersedes:
-        mark = name_mark(request.dataflow.name, request.dataset.id, request.export_time, ref.run_id)
-        for folder in {request.folder, *_folders_named_by(store, ref)}:
-            for entry in store.list(folder):
-                if mark in entry.path.rpartition("/")[2]:
-                    store.delete(entry.path)
-        store.delete(ref.path)
+        mark = name_mark(dataflow, dataset, manifest.export_time, ref.run_id)
+        for place in sorted({folder, *_folders_named_by(store, ref)}):
+            found += [entry.path for entry in store.list(place) if mark in entry.path.rpartition("/")[2]]
+    refs = [ref.path for ref in manifest.supersedes]
+    return [*dict.fromkeys(found), *(path for path in refs if _exists(store, path))]
+
+
+def _remove_superseded(request: Request, store: Store, manifest: Manifest) -> None:
+    """Remove what this export replaces (promise P5), the manifests last: a crash in between leaves a record of what is
+    still to be removed."""
+    for path in superseded_files(store, manifest, request.folder):
+        store.delete(path)
+
+
+def _exists(store: Store, path: str) -> bool:
+    try:
+        store.open(path).close()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _folders_named_by(store: Store, ref: ManifestRef) -> set[str]:

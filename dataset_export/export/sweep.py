@@ -7,14 +7,16 @@ stays, whatever it looks like.
 from dataclasses import dataclass
 
 from dataset_export.destinations.contract import Store
-from dataset_export.export.journal import JournalEntry, abandon, read_journal
+from dataset_export.export.journal import JournalEntry, abandon, half_written_entries, read_journal
 from dataset_export.export.ledger import Ledger
 from dataset_export.export.manifest import read_manifest
+from dataset_export.export.publish import superseded_files
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What one dead run left: visible files and staged leftovers (paths), removed unless it was a dry run."""
+    """What one dead run left: visible files and staged leftovers (paths), removed unless it was a dry run. Of a resend
+    that died between its manifest and the end, the visible files are those it replaces (promise P5)."""
 
     entry: JournalEntry
     visible: tuple[str, ...]
@@ -22,24 +24,34 @@ class Swept:
 
 
 def sweep(store: Store, dataflow: str, dataset: str, ledger: Ledger, *, dry_run: bool) -> list[Swept]:
-    """Remove the leftovers of every run of this dataset and dataflow that is neither going on nor complete.
+    """Remove the leftovers of every run of this dataset and dataflow that is not going on.
 
-    A run whose manifest exists is complete: what it may still have to do (being recorded, removing what it supersedes)
-    is done by the next plan of its export time. Its unpublished uploads, if any, go here.
+    A run whose manifest exists is complete: the next plan of its export time records it, and its files stay.
     """
     found: list[Swept] = []
     for entry in read_journal(store, dataflow, dataset):
         if ledger.is_running(entry.run_id):
             continue
-        complete = read_manifest(store, entry.manifest_path) is not None
-        visible = () if complete else tuple(file.path for file in entry.visible_files(store))
+        manifest = read_manifest(store, entry.manifest_path)
+        visible = (
+            [file.path for file in entry.visible_files(store)]
+            if manifest is None
+            else superseded_files(store, manifest, entry.folder)
+        )
         leftovers = entry.staged_files(store)
-        found.append(Swept(entry, visible, tuple(leftover.path for leftover in leftovers)))
+        found.append(Swept(entry, tuple(visible), tuple(leftover.path for leftover in leftovers)))
         if dry_run:
             continue
-        if complete:
-            for leftover in leftovers:
-                store.discard_leftover(leftover)
-        else:
+        if manifest is None:
             abandon(store, entry)
+            continue
+        for path in visible:
+            store.delete(path)
+        for leftover in leftovers:
+            store.discard_leftover(leftover)
+    if not dry_run:
+        # Nothing of its run is anywhere yet: the entry comes before the first byte.
+        for run_id, unfinished in half_written_entries(store, dataflow, dataset):
+            if not ledger.is_running(run_id):
+                store.discard_leftover(unfinished)
     return [swept for swept in found if swept.visible or swept.staged]

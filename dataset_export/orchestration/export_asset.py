@@ -33,6 +33,14 @@ class PlannedExport:
 
 
 @dataclass(frozen=True)
+class StagedShard:
+    """What `stage` hands on: receipts of the files of one shard, in its order."""
+
+    index: int
+    receipts: tuple[StagedFile, ...]
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What `publish` hands to the destination's IO manager (a `Deliverable`)."""
 
@@ -118,30 +126,14 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
 
 
 def _stage_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
-    resource = dataflow.destination.id
-
     @dg.op(
         name=op_name(dataflow, dataset, "stage"),
         description="Encode a shard's files and send their bytes; nothing is visible yet.",
         ins={"planned": dg.In(PlannedExport), "shard": dg.In(Shard)},
-        required_resource_keys={resource},
+        required_resource_keys={dataflow.destination.id},
     )
-    def stage(context: dg.OpExecutionContext, planned: PlannedExport, shard: Shard) -> list[StagedFile]:
-        request = _request(context, dataflow, dataset)
-        upper = planned.plan.bounds.upper
-        if upper is None:
-            raise dg.DagsterInvariantViolationError("a plan without versions has no shards")
-        with reported(context.retry_number):
-            receipts = stage_shard(
-                request,
-                upper,
-                shard,
-                getattr(context.resources, resource).store(),
-                open_table(dataset.location()),
-                progress=lambda receipt: _log_progress(request, "staged", files=1, size=_bytes(receipt)),
-            )
-        context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
-        return receipts
+    def stage(context: dg.OpExecutionContext, planned: PlannedExport, shard: Shard) -> StagedShard:
+        return _staged(context, _request(context, dataflow, dataset), planned, shard)
 
     return stage
 
@@ -152,13 +144,36 @@ def _publish_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         description="Make the staged files visible and write the manifest; the destination's IO manager does it.",
         ins={"planned": dg.In(PlannedExport), "staged": dg.In(list)},
         out=dg.Out(io_manager_key=dataflow.destination.id),
+        required_resource_keys={dataflow.destination.id},
     )
-    def publish(context: dg.OpExecutionContext, planned: PlannedExport, staged: Sequence[list[StagedFile]]) -> Delivery:
+    def publish(context: dg.OpExecutionContext, planned: PlannedExport, staged: Sequence[StagedShard]) -> Delivery:
         request = _request(context, dataflow, dataset)
-        receipts = tuple(receipt for shard in staged for receipt in shard)
+        shards = {shard.index: shard for shard in staged}
+        for shard in planned.plan.shards:
+            # Re-executing a run that was killed or cancelled, Dagster skips mapped steps that had not started (PR 19521).
+            if shard.index not in shards:
+                shards[shard.index] = _staged(context, request, planned, shard)
+        receipts = tuple(receipt for index in sorted(shards) for receipt in shards[index].receipts)
         return Delivery(request, planned, receipts, _ledger(context, request), context.retry_number)
 
     return publish
+
+
+def _staged(context: dg.OpExecutionContext, request: Request, planned: PlannedExport, shard: Shard) -> StagedShard:
+    upper = planned.plan.bounds.upper
+    if upper is None:
+        raise dg.DagsterInvariantViolationError("a plan without versions has no shards")
+    with reported(context.retry_number):
+        receipts = stage_shard(
+            request,
+            upper,
+            shard,
+            getattr(context.resources, request.dataflow.destination.id).store(),
+            open_table(request.dataset.location()),
+            progress=lambda receipt: _log_progress(request, "staged", files=1, size=_bytes(receipt)),
+        )
+    context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
+    return StagedShard(shard.index, tuple(receipts))
 
 
 def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Dataset) -> Request:

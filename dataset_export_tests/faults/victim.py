@@ -1,0 +1,139 @@
+"""A process that exports through Dagster and can be killed at any step.
+
+`COMMAND` starts it. It imports everything once and then forks a child for every request, one JSON object a line on its
+standard input. The child is the process that exports, retries and dies; for each there is one line of JSON in answer:
+`{"status": <as os.waitpid gives it>, "error": <the end of what it printed>}`.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from dataset_export.destinations.contract import Store
+from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.local import LocalStore
+from dataset_export.destinations.s3 import S3Store
+from dataset_export.destinations.s3_upload import MIN_PART_BYTES
+from dataset_export.export import plan as plan_module
+from dataset_export.export.dataflow import Dataflow
+from dataset_export.export.schedule import format_export_time
+from dataset_export.orchestration.dataflow import build_dataflow
+from dataset_export.orchestration.lake_asset import lake_asset
+from dataset_export.orchestration.names import DATAFLOW_TAG, RESEND_TAG
+from dataset_export_tests.export.exporter import START, Exporter
+from dataset_export_tests.faults.mortal import Death, MortalStore, Steps, mortal_process
+
+# Not `-m`: Dagster imports this module by its name, and it has to be the same one.
+COMMAND = [sys.executable, "-c", f"from {__name__} import main; main()"]
+
+FILES_PER_SHARD = 2
+"""So that a small table makes more than one shard."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution in a process of its own.
+
+    Attributes:
+        home: DAGSTER_HOME.
+        lake: the Delta table.
+        dataflow: its name: every case has a dataflow of its own.
+        folder: local destination; with `endpoint` the folder in `bucket`.
+        resend: deliver again what is complete.
+        reexecute: id of the run to execute again from where it failed.
+        log: file for the steps.
+        death: the fields of a `Death`.
+    """
+
+    home: str
+    lake: str
+    dataflow: str
+    folder: str
+    log: str
+    endpoint: str = ""
+    bucket: str = ""
+    resend: bool = False
+    reexecute: str = ""
+    death: tuple[str, int, str] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        from dataset_export_tests.servers.weed import Weed
+
+        if not self.endpoint:
+            return LocalStore(Path(self.folder))
+        return S3Store(Weed(self.endpoint).client, self.bucket, self.folder, part_size=MIN_PART_BYTES)
+
+    @property
+    def flow(self) -> Dataflow:
+        # Its store is not used: the resource is made of `store` above.
+        return replace(Exporter(LocalStore(Path(self.home)), self.lake).dataflow, name=self.dataflow)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class MortalDestination(DestinationIOManager):
+    """The destination of the job that is going on."""
+
+    def build_store(self) -> Any:
+        return MortalStore(current().store, STEPS[0])
+
+
+CURRENT: list[Job] = []
+STEPS: list[Steps] = []
+
+
+def current() -> Job:
+    return CURRENT[0]
+
+
+def dataflow_job() -> dg.JobDefinition:
+    """The job that Dagster reconstructs."""
+    flow = current().flow
+    shared = dg.Definitions(assets=[lake_asset(flow.datasets[0])], resources={flow.destination.id: MortalDestination()})
+    return dg.Definitions.merge(build_dataflow(flow), shared).resolve_job_def(flow.name)
+
+
+def execute(job: Job) -> None:
+    """Run or re-execute the export of START to its end, or die on the way."""
+    CURRENT[:] = [job]
+    STEPS[:] = [Steps(Path(job.log), Death(*job.death) if job.death else None)]
+    plan_module.SHARD_FILES = FILES_PER_SHARD
+    os.environ["DAGSTER_HOME"] = job.home
+    tags = {"dagster/partition": format_export_time(START), DATAFLOW_TAG: job.dataflow, **job.tags}
+    if job.resend:
+        tags[RESEND_TAG] = "true"
+    with dg.DagsterInstance.from_config(job.home) as instance, mortal_process(STEPS[0], instance):
+        options = dg.ReexecutionOptions.from_failure(job.reexecute, instance) if job.reexecute else None
+        dg.execute_job(
+            dg.reconstructable(dataflow_job), instance, tags=tags, reexecution_options=options, raise_on_error=True
+        )
+
+
+def main() -> None:
+    for line in sys.stdin:
+        with tempfile.TemporaryFile("w+") as error:
+            child = os.fork()
+            if child == 0:
+                try:
+                    # The protocol's stream belongs to the parent; Dagster logs go where errors go.
+                    os.dup2(error.fileno(), 1)
+                    os.dup2(error.fileno(), 2)
+                    execute(Job(**json.loads(line)))
+                except BaseException:  # noqa: BLE001 - whatever it is, it is shown and the child ends
+                    traceback.print_exc(file=error)
+                    error.flush()
+                    os._exit(1)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            error.seek(0)
+            print(json.dumps({"status": status, "error": error.read()[-6000:]}), flush=True)
