@@ -36,13 +36,16 @@ def shown_progress(title: str, datasets: Sequence[str]) -> Generator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
-        handler.close()
+        handler.end()
 
 
 class _Lines(logging.Handler):
     def __init__(self, console: "Console", title: str) -> None:
         super().__init__()
         self._console, self._title = console, title
+
+    def end(self) -> None:
+        """Nothing is kept open."""
 
     def emit(self, record: logging.LogRecord) -> None:
         step, files, count = record.__dict__["step"], record.__dict__["files"], record.__dict__["bytes"]
@@ -88,6 +91,6 @@ class _Bars(logging.Handler):
             self._progress.update(task, completed=self._progress.tasks[task].total, step=step)
             self._progress.stop_task(task)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        # Not `close`: Dagster configures Python's logging as a run begins, which closes every handler there is.
         self._progress.stop()
-        super().close()

@@ -160,10 +160,15 @@ def _run_all(
         print_json({"dataflow": dataflow.name, "runs": [_document(outcome) for outcome in outcomes]})
     elif outcomes:
         print_table(
-            ["export time", "dataset", "records", "excluded", "files", "bytes", "checks", "manifest"],
+            ["export time", "dataset", "records", "excluded", "files", "bytes", "checks"],
             [_row(outcome, part) for outcome in outcomes for part in outcome.datasets],
             right=["records", "excluded", "files", "bytes"],
         )
+        click.echo()
+        # Not in the table: a terminal is too narrow for an address that has to be copied whole.
+        for part in (part for outcome in outcomes for part in outcome.datasets):
+            if part.metadata is not None:
+                click.echo(f"manifest of {part.dataset}: {part.metadata['manifest']}")
     if outcomes:
         require_done(outcomes[-1])
 
@@ -171,7 +176,7 @@ def _run_all(
 def _row(outcome: "RunOutcome", part: "DatasetOutcome") -> list[str]:
     made = part.metadata
     if made is None:
-        return [iso(outcome.export_time), part.dataset, "-", "-", "-", "-", "-", "not delivered"]
+        return [iso(outcome.export_time), part.dataset, "-", "-", "-", "-", "not delivered"]
     passed = sum(check.passed for check in part.checks)
     return [
         iso(outcome.export_time),
@@ -181,7 +186,6 @@ def _row(outcome: "RunOutcome", part: "DatasetOutcome") -> list[str]:
         str(made["files"]),
         size(made["bytes"]),
         f"{passed} of {len(part.checks)} passed",
-        made["manifest"],
     ]
 
 
