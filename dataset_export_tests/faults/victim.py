@@ -10,7 +10,8 @@ import os
 import sys
 import tempfile
 import traceback
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,6 @@ class Job:
     resend: bool = False
     reexecute: str = ""
     death: tuple[str, int, str] | None = None
-    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -109,7 +109,7 @@ def execute(job: Job) -> None:
     STEPS[:] = [Steps(Path(job.log), Death(*job.death) if job.death else None)]
     plan_module.SHARD_FILES = FILES_PER_SHARD
     os.environ["DAGSTER_HOME"] = job.home
-    tags = {"dagster/partition": format_export_time(START), DATAFLOW_TAG: job.dataflow, **job.tags}
+    tags = {"dagster/partition": format_export_time(START), DATAFLOW_TAG: job.dataflow}
     if job.resend:
         tags[RESEND_TAG] = "true"
     with dg.DagsterInstance.from_config(job.home) as instance, mortal_process(STEPS[0], instance):
@@ -119,7 +119,23 @@ def execute(job: Job) -> None:
         )
 
 
+# Imported for the children, which would each do it again. Importing starts no threads, so it is safe to fork.
+IMPORTED = (
+    "arro3.io",
+    "boto3.session",
+    "dagster_aws.s3",
+    "deltalake",
+    "isal.igzip",
+    "jsonschema.validators",
+    "obstore.store",
+    "pyarrow.parquet",
+    "dataset_export_tests.servers.weed",
+)
+
+
 def main() -> None:
+    for module in IMPORTED:
+        import_module(module)
     for line in sys.stdin:
         with tempfile.TemporaryFile("w+") as error:
             child = os.fork()
