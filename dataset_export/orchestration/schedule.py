@@ -47,9 +47,12 @@ def dataflow_schedule(dataflow: Dataflow) -> dg.ScheduleDefinition:
     )
     def reconcile(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
         now = context.scheduled_execution_time
+        if not dataflow.enabled:
+            # Its schedule is stopped by default; somebody turned it on by hand, and every run would be refused.
+            return dg.SkipReason(f"dataflow {dataflow.name} is disabled; set enabled: true to export")
         due = due_exports(dataflow, context.instance, now)
         if not due:
-            return dg.SkipReason(_nothing_due(dataflow, now))
+            return dg.SkipReason(_nothing_due(dataflow, context.instance, now))
         return [
             dg.RunRequest(
                 # Two ticks may ask for the same export time (the first run failed); a tick asks for it once.
@@ -66,6 +69,16 @@ def dataflow_schedule(dataflow: Dataflow) -> dg.ScheduleDefinition:
 def due_exports(dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime) -> list[DueExport]:
     """Export times at or before `now`, oldest first, that are not materialized for every dataset, not in flight and not
     over the attempt limit."""
+    open_times = _open_times(dataflow, instance, now)
+    keys = [export_key(dataflow, dataset) for dataset in dataflow.datasets]
+    busy = _in_flight(instance, list(open_times), keys) | _given_up(instance, dataflow, open_times)
+    return [DueExport(export_time, missing) for export_time, missing in open_times.items() if export_time not in busy]
+
+
+def _open_times(
+    dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime
+) -> "dict[str, tuple[dg.AssetKey, ...]]":
+    """Due export times, oldest first, and the assets of each that are not materialized."""
     keys = [export_key(dataflow, dataset) for dataset in dataflow.datasets]
     done = {key: instance.get_materialized_partitions(key) for key in keys}
     open_times: dict[str, tuple[dg.AssetKey, ...]] = {}
@@ -73,8 +86,7 @@ def due_exports(dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime)
         missing = tuple(key for key in keys if export_time not in done[key])
         if missing:
             open_times[export_time] = missing
-    busy = _in_flight(instance, list(open_times), keys) | _given_up(instance, dataflow, open_times)
-    return [DueExport(export_time, missing) for export_time, missing in open_times.items() if export_time not in busy]
+    return open_times
 
 
 def _in_flight(instance: dg.DagsterInstance, export_times: Sequence[str], keys: Sequence[dg.AssetKey]) -> set[str]:
@@ -100,7 +112,13 @@ def _given_up(
     return {export_time for export_time, runs in failed.items() if len(runs) >= MAX_ATTEMPTS}
 
 
-def _nothing_due(dataflow: Dataflow, now: datetime) -> str:
+def _nothing_due(dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime) -> str:
+    given_up = sorted(_given_up(instance, dataflow, _open_times(dataflow, instance, now)))
+    if given_up:
+        return (
+            f"{', '.join(given_up[:10])}{' and more' if len(given_up) > 10 else ''} of {dataflow.name} failed {MAX_ATTEMPTS} "
+            "times and will not be tried again; correct the cause and materialize by hand"
+        )
     schedule = dataflow.schedule
     if schedule.ended(now):
         end = f" on {schedule.end:%Y-%m-%d %H:%M} UTC" if schedule.end is not None and not schedule.once else ""
