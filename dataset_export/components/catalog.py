@@ -36,7 +36,7 @@ class Catalog:
     @cached_property
     def definitions(self) -> dg.Definitions:
         """What Dagster shows of the declarations, without the pages about component types. Raises ConfigError."""
-        with plain_errors(), quiet_definitions():
+        with plain_errors(self._tree.defs_module_path), quiet_definitions():
             return self._tree.build_defs(self._tree.defs_module_path)
 
     def store(self, destination_id: str) -> Store:
@@ -59,8 +59,9 @@ def load_catalog(project_root: Path | None = None, defs_folder: Path | None = No
     Raises:
         ConfigError: when a declaration is wrong, with its file and line.
     """
-    with plain_errors():
-        return catalog_of(project_tree(project_root, defs_folder))
+    tree = project_tree(project_root, defs_folder)
+    with plain_errors(tree.defs_module_path):
+        return catalog_of(tree)
 
 
 def catalog_of(tree: ComponentTree) -> Catalog:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataset_export.components.dataset import Dataset
 from dataset_export.components.declaration import AnyDeclaration, Attributes, Declaration, Owner, declared
@@ -39,12 +39,21 @@ def _moment(written: str) -> str:
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
+def _time_of_day(written: object) -> object:
+    if isinstance(written, int):
+        raise ValueError("YAML read this as a number; put it in quotes, for example at: '12:00'")
+    return written
+
+
+TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
+
+
 class ScheduleAttributes(Attributes):
     """When a dataflow exports. All times are UTC."""
 
     frequency: Frequency = Field(description="once, daily, hourly (every 3, 6, 8 or 12 hours) or cron.")
     start: Moment = Field(description="No export is earlier: a date or a time, for example 2026-11-02T08:00. UTC.")
-    at: str | None = Field(
+    at: TimeOfDay | None = Field(
         default=None,
         description="HH:MM in quotes: when daily exports run, or the first of the day of hourly ones. Default: the "
         "start's time of day.",
@@ -106,6 +115,7 @@ class Dataflow(Declaration):
     """Datasets that are delivered to one destination on one schedule: an asset for each dataset, a job and a schedule."""
 
     kind: ClassVar[str] = "dataflow"
+    key_attribute: ClassVar[str] = "name"
     attributes_model = DataflowAttributes
 
     def __init__(self, attributes: DataflowAttributes, checked: _Checked, source: Source) -> None:

@@ -9,7 +9,7 @@ from dataset_export.components.declaration import Attributes, Declaration, Owner
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.secret import StorageOption, names_a_secret
 from dataset_export.components.source import Source
-from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior
+from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior, check_id
 from dataset_export.export.dataflow import Dataset as DatasetValue
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.secret_refs import SecretRef
@@ -65,6 +65,8 @@ class Dataset(Declaration):
         }
         uri = source.path(attributes.location, "location")
         with source.blaming("id"):
+            check_id(attributes.id, "the dataset id")
+        with source.blaming("behavior"):
             return cls(
                 DatasetValue(
                     id=attributes.id,

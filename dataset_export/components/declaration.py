@@ -36,6 +36,7 @@ class Declaration(dg.Component):
     """
 
     kind: ClassVar[str]
+    key_attribute: ClassVar[str] = "id"
     attributes_model: ClassVar[type[BaseModel]]
     key: str
     source: Source
@@ -83,8 +84,9 @@ def _by_key(declarations: list[AnyDeclaration]) -> Mapping[str, AnyDeclaration]:
     found: dict[str, AnyDeclaration] = {}
     for one in declarations:
         if (first := found.setdefault(one.key, one)) is not one:
+            other = first.source.at(one.key_attribute)
             raise one.source.error(
-                f"there is a {one.kind} {one.key!r} already, at {first.source.at()}; rename one of the two"
+                f"there is a {one.kind} {one.key!r} already, at {other}; rename one of the two", one.key_attribute
             )
     return found
 

@@ -25,6 +25,7 @@ class Organization(Declaration):
     """Whose data is exported. A project has one at most."""
 
     kind: ClassVar[str] = "organization"
+    key_attribute: ClassVar[str] = "name"
     attributes_model = OrganizationAttributes
 
     def __init__(self, value: OrganizationValue, source: Source) -> None:

@@ -11,16 +11,14 @@ from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
-import yaml
 from dagster.components.core.component_tree import ComponentTree
 from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
 from dagster.components.core.snapshot import get_package_entry_snap
 from dagster_shared.serdes.objects import EnvRegistryKey
 from dagster_shared.serdes.objects.package_entry import json_for_all_components
 from dagster_shared.utils.config import discover_config_file
-from pydantic import ValidationError
 
-from dataset_export.components.source import short
+from dataset_export.components.documents import first_fault
 from dataset_export.errors import ConfigError, ExportError
 
 DEFS_VARIABLE = "DATASET_EXPORT_DEFS"
@@ -28,6 +26,9 @@ DEFS_VARIABLE = "DATASET_EXPORT_DEFS"
 command line and every run worker read it, so it has to be the same for all of them."""
 
 EXAMPLE_MODULE = "dataset_export.defs"
+
+DECLARING = ("defs.yaml", "defs.yml", "*.py")
+"""Files that Dagster reads declarations from."""
 
 
 def project_tree(project_root: Path | None = None, defs_folder: Path | None = None) -> ComponentTree:
@@ -60,8 +61,8 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
     """
     from dataset_export.components.catalog import catalog_of
 
-    with plain_errors(), quiet_definitions():
-        tree = project_tree(project_root, defs_folder)
+    tree = project_tree(project_root, defs_folder)
+    with plain_errors(tree.defs_module_path), quiet_definitions():
         catalog_of(tree)  # what only shows when declarations meet (a name given twice) is refused first, and clearly
         return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), _documentation(tree))
 
@@ -94,8 +95,9 @@ def quiet_definitions() -> Generator[None]:
 
 
 @contextmanager
-def plain_errors() -> Generator[None]:
-    """Raise the ConfigError inside what Dagster wraps around it; a mistake it found itself becomes one.
+def plain_errors(folder: Path | None = None) -> Generator[None]:
+    """Raise the ExportError inside what Dagster wraps around it, and for a document below `folder` that Dagster cannot
+    read, a ConfigError.
 
     Anything else passes as it is: then the cause is a defect, and its traceback is needed.
     """
@@ -103,8 +105,10 @@ def plain_errors() -> Generator[None]:
         yield
     except Exception as error:
         for cause in _causes(error):
-            if (told := _told(cause)) is not None:
-                raise ConfigError(told) from None
+            if isinstance(cause, ExportError):
+                raise type(cause)(str(cause)) from None
+        if folder is not None and (fault := first_fault(folder)) is not None:
+            raise ConfigError(fault) from None
         raise
 
 
@@ -115,29 +119,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         at = at.__cause__ or at.__context__
 
 
-def _told(error: BaseException) -> str | None:
-    if isinstance(error, ExportError):
-        return str(error)
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        place = f"{short(Path(mark.name))}:{mark.line + 1}: " if mark is not None else ""
-        return f"{place}this is not YAML: {error.problem or error.context}"
-    if isinstance(error, ValidationError):
-        # Of a document as a whole: `type` is missing, or there is a key beside `type` and `attributes`.
-        return "\n".join(f"{_place(finding.get('ctx', {}))}{finding['msg']}" for finding in error.errors())
-    return None
-
-
-def _place(context: dict[str, object]) -> str:
-    position = context.get("source_position")
-    return f"{position} (next to 'type' and 'attributes'): " if position is not None else ""
-
-
 def _module_of(folder: Path) -> ModuleType:
     """A module that stands for a folder, since Dagster takes declarations from modules only."""
     folder = folder.absolute()
     if not folder.is_dir():
         raise ConfigError(f"the folder of declarations {folder} does not exist; correct {DEFS_VARIABLE} or make it")
+    if not any(any(folder.rglob(pattern)) for pattern in DECLARING):
+        raise ConfigError(f"nothing is declared in {folder}; write a defs.yaml in a folder below it")
     name = f"dataset_export_defs_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     module = ModuleType(name)
     module.__path__ = [str(folder)]

@@ -21,7 +21,7 @@ class TemplateScaffolder(dg.Scaffolder[Any]):
         if request.scaffold_format != "yaml":
             raise ConfigError(f"{request.type_name} is declared in YAML; leave out --format python")
         file = request.target_path if request.append else request.target_path / "defs.yaml"
-        text = filled(request.type_name.rsplit(".", 1)[-1], file.parent.name, *_existing(request.project_root))
+        text = filled(request.type_name.rsplit(".", 1)[-1], file.parent.name, *_existing(request.project_root, file))
         if request.append:
             file.write_text(f"{file.read_text(encoding='utf-8').rstrip()}\n---\n{text}", encoding="utf-8")
         else:
@@ -38,11 +38,13 @@ def filled(component: str, name: str, dataset: str, destination: str) -> str:
     return text
 
 
-def _existing(project_root: Path | None) -> tuple[str, str]:
+def _existing(project_root: Path | None, file: Path) -> tuple[str, str]:
+    """A dataset and a destination that are declared in the same project, so that what is written is valid at once."""
     from dataset_export.components.catalog import load_catalog
 
+    defs = next((folder for folder in file.parents if folder.name == "defs"), file.parent.parent)
     try:
-        catalog = load_catalog(project_root)
+        catalog = load_catalog(project_root, defs)
     except ExportError:
         # The project has a mistake already; it will say so itself, and must not keep anyone from writing more.
         return "my_dataset", "my_destination"

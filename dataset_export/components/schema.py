@@ -20,6 +20,9 @@ def defs_schema() -> dict[str, Any]:
     """The schema of one document of a `defs.yaml`; every document of a file is checked against it."""
     models = [component.attributes_model for component in COMPONENTS]
     references, definitions = models_json_schema([(model, "validation") for model in models])
+    # pydantic lists the type behind a secret although the field has a schema of its own.
+    used = json.dumps([definitions, *references.values()])
+    kept = {name: model for name, model in definitions["$defs"].items() if f'"#/$defs/{name}"' in used}
     names = [f"dataset_export.components.{component.__name__}" for component in COMPONENTS]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -38,7 +41,7 @@ def defs_schema() -> dict[str, Any]:
             }
             for name, model in zip(names, models, strict=True)
         ],
-        "$defs": definitions["$defs"],
+        "$defs": kept,
     }
 
 
