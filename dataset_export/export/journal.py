@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Store
-from dataset_export.errors import IntegrityError
+from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import Bounds
 from dataset_export.export.schedule import format_export_time, parse_export_time
 
@@ -47,7 +47,7 @@ class JournalEntry:
     @property
     def path(self) -> str:
         """Where the entry is kept."""
-        return f"{_folder(self.dataflow, self.dataset)}/{self.export_time}-{self.run_id}.json"
+        return _path(self.dataflow, self.dataset, self.export_time, self.run_id)
 
     @property
     def time(self) -> datetime:
@@ -103,6 +103,17 @@ def read_journal(store: Store, dataflow: str | None = None, dataset: str | None 
     return sorted(entries, key=lambda entry: (entry.export_time, entry.run_id))
 
 
+def require_entry(store: Store, dataflow: str, dataset: str, export_time: datetime, run_id: str) -> None:
+    """Raise StalePlan unless the run has an entry: without one, nobody who comes after it would know its bytes as ours."""
+    try:
+        store.open(_path(dataflow, dataset, format_export_time(export_time), run_id)).close()
+    except FileNotFoundError:
+        raise StalePlan(
+            f"{dataflow}/{dataset} at {format_export_time(export_time)}: another run has cleared what run {run_id} had begun; "
+            "start a new run instead of executing this one again"
+        ) from None
+
+
 def half_written_entries(store: Store, dataflow: str, dataset: str) -> list[tuple[str, Leftover]]:
     """Entries whose run died while it put them down, each with its root run."""
     left = store.leftovers(_folder(dataflow, dataset))
@@ -149,6 +160,10 @@ def entry_for(
         lower=bounds.lower,
         upper=bounds.upper,
     )
+
+
+def _path(dataflow: str, dataset: str, export_time: str, run_id: str) -> str:
+    return f"{_folder(dataflow, dataset)}/{export_time}-{run_id}.json"
 
 
 def _folder(dataflow: str, dataset: str | None) -> str:

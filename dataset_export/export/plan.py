@@ -14,7 +14,7 @@ from dataset_export.errors import IntegrityError, StalePlan, UsageError
 from dataset_export.export.bounds import Bounds, choose_bounds
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
 from dataset_export.export.file_names import file_name, name_mark
-from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal
+from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal, require_entry
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import Manifest, manifest_path, read_manifest, schema_columns
 from dataset_export.export.schedule import format_export_time
@@ -64,6 +64,10 @@ class Request:
         if self.dataset.behavior is not Behavior.TIME_SERIES:
             return None
         return self.export_time - timedelta(days=self.dataset.lookback_days)
+
+    def require_planned(self, store: Store) -> None:
+        """Raise StalePlan when another run has cleared this one's plan from the journal meanwhile."""
+        require_entry(store, self.dataflow.name, self.dataset.id, self.export_time, self.run_id)
 
     def __str__(self) -> str:
         return f"{self.dataflow.name}/{self.dataset.id} at {format_export_time(self.export_time)}"

@@ -51,8 +51,8 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         store: the destination.
 
     Raises:
-        StalePlan: when another export was recorded meanwhile so that the plan would lose or repeat rows; nothing is
-            visible then.
+        StalePlan: when another export was recorded meanwhile so that the plan would lose or repeat rows, or another run
+            has cleared the plan; nothing is visible then.
         IntegrityError: when receipts are missing, staged bytes are not what was sent, or an adopted export is not whole.
         Conflict, ConfigError, TransientError: as the store says.
     """
@@ -63,6 +63,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         return Published(manifest, adopted=manifest.run_id != request.run_id)
     manifest = read_manifest(store, request.manifest_path)
     if manifest is None:
+        request.require_planned(store)
         _require_all_staged(request, plan, staged)
         others = _unrecorded(request, store)
         known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))

@@ -44,8 +44,10 @@ def stage_shard(
         Receipts in the order of the shard's files.
 
     Raises:
+        StalePlan: when another run has cleared the plan; nothing is sent then.
         LakeError, ConfigError, TransientError, StorageFull: nothing of the failed file stays at the destination.
     """
+    request.require_planned(store)
     target = Target(
         encoding=request.dataflow.encoding,
         schema=table.schema(upper),
