@@ -77,7 +77,7 @@ def running_weed() -> Iterator[Weed]:
         f"-master.port={master}", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
         "-master.volumePreallocate=false", f"-volume.port={volume}", "-volume.max=10000",
         "-filer", f"-filer.port={filer}",
-        "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
+        "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
     ]  # fmt: skip
     environment = {**os.environ, "TMPDIR": str(folder), "WEED_S3_SSE_KEK": secrets.token_hex(32)}
     with (folder / "log").open("wb") as log:
