@@ -61,6 +61,30 @@ def test_p1_one_missing_staged_file_keeps_all_invisible(exporter: Exporter) -> N
     assert visible_data_files(exporter.store) == set()
 
 
+def test_p1_a_missing_receipt_keeps_all_invisible(exporter: Exporter) -> None:
+    """A scheduler that forgets a worker must not lose its rows."""
+    request = exporter.request(0)
+    plan = exporter.plan(request)
+    staged = exporter.stage(request, plan)
+    with pytest.raises(IntegrityError, match="1 of 2 files are staged"):
+        exporter.publish(request, plan, staged[:1])
+    assert visible_data_files(exporter.store) == set()
+    assert live_manifests(exporter.store) == []
+
+
+def test_p6_a_run_whose_plan_was_cleared_sends_nothing(exporter: Exporter) -> None:
+    request = exporter.request(0)
+    plan = exporter.plan(request)
+    staged = exporter.stage(request, plan)
+    delivered = exporter.export(0)
+    with pytest.raises(StalePlan, match="new run"):
+        exporter.stage(request, plan)
+    with pytest.raises(StalePlan, match="new run"):
+        exporter.publish(request, plan, staged)
+    assert staged_files(exporter.store) == []
+    assert visible_data_files(exporter.store) == {file.path for file in delivered.files}
+
+
 def test_p2_the_manifest_comes_after_every_file(exporter: Exporter) -> None:
     mortal = MortalStore(exporter.store)
     exporter.export(0, store=mortal)

@@ -151,7 +151,6 @@ def world(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.Monk
     instance.wipe_assets([KEY, LAKE])
     monkeypatch.setattr(plan_module, "SHARD_FILES", 1)
     monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.0)
-    # The partitions begin on the first export time, which is over for these tests.
     return World(tmp_path, instance)
 
 
