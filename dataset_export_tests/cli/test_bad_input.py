@@ -1,7 +1,10 @@
 """Everything that can be wrong with the lake or the destination: one line, exit code 1, nothing visible, nothing recorded."""
 
+import contextlib
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from dataset_export.export.folder import FolderTemplate
 from dataset_export.orchestration import failures
 from dataset_export_tests.cli.world import World, at
 from dataset_export_tests.servers.weed import ADMIN, Credentials, Weed, free_ports
+
+DISK_BYTES = 256 << 10
 
 
 @pytest.fixture(autouse=True)
@@ -84,11 +89,29 @@ def test_unreachable_destination(world: World, weed: Weed) -> None:
     fails(world, str(port), destination=s3(weed, "b", endpoint=f"http://127.0.0.1:{port}"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_read_only_folder(world: World, tmp_path: Path) -> None:
-    folder = tmp_path / "read-only"
-    folder.mkdir(mode=0o555)
-    fails(world, str(folder), destination=LocalDestination(folder=str(folder)))
+def test_read_only_folder(world: World, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    fails(world, str(small_disk), destination=LocalDestination(folder=str(small_disk)))
+
+
+def test_disk_full(world: World, small_disk: Path) -> None:
+    filler = small_disk / "somebody-elses"
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        # The last page stays free for the journal entry, so that it is the data that does not fit.
+        file.write(bytes(DISK_BYTES - 4096))
+    fails(world, str(small_disk), "free some space", destination=LocalDestination(folder=str(small_disk)))
+    assert [path.name for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".json"] == [filler.name]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_folder_that_is_a_file(world: World, tmp_path: Path) -> None:
