@@ -70,8 +70,7 @@ def due_exports(dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime)
     """Export times at or before `now`, oldest first, that are not materialized for every dataset, not in flight and not
     over the attempt limit."""
     open_times = _open_times(dataflow, instance, now)
-    keys = [export_key(dataflow, dataset) for dataset in dataflow.datasets]
-    busy = _in_flight(instance, list(open_times), keys) | _given_up(instance, dataflow, open_times)
+    busy = _in_flight(instance, dataflow, list(open_times)) | _given_up(instance, dataflow, open_times)
     return [DueExport(export_time, missing) for export_time, missing in open_times.items() if export_time not in busy]
 
 
@@ -89,12 +88,19 @@ def _open_times(
     return open_times
 
 
-def _in_flight(instance: dg.DagsterInstance, export_times: Sequence[str], keys: Sequence[dg.AssetKey]) -> set[str]:
+def _in_flight(instance: dg.DagsterInstance, dataflow: Dataflow, export_times: Sequence[str]) -> set[str]:
     if not export_times:
         return set()
+    keys = {export_key(dataflow, dataset) for dataset in dataflow.datasets}
     runs = instance.get_runs(RunsFilter(tags={PARTITION_TAG: list(export_times)}, statuses=UNFINISHED))
-    # Also runs launched from an asset's page, which belong to no dataflow's job.
-    return {run.tags[PARTITION_TAG] for run in runs if run.asset_selection is None or run.asset_selection & set(keys)}
+    # Also runs launched from an asset's page, which carry no dataflow's tag; but not those of another dataflow that happens to
+    # have the same export times.
+    return {
+        run.tags[PARTITION_TAG]
+        for run in runs
+        if run.tags.get(DATAFLOW_TAG, dataflow.name) == dataflow.name
+        and (run.asset_selection is None or run.asset_selection & keys)
+    }
 
 
 def _given_up(

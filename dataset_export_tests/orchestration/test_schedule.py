@@ -118,9 +118,12 @@ def test_an_export_time_in_flight_is_not_asked_for_again(instance: dg.DagsterIns
     assert times(tick(instance, hour(1))) == [key(1)]
 
 
-def test_a_run_of_another_dataflow_at_the_same_time_is_none_of_ours(instance: dg.DagsterInstance) -> None:
-    other = frozenset({dg.AssetKey(["other", "orders"])})
-    tags = {"dagster/partition": key(0)}
+@pytest.mark.parametrize("other", [None, frozenset({dg.AssetKey(["other", "orders"])})])
+def test_a_run_of_another_dataflow_at_the_same_time_is_none_of_ours(
+    instance: dg.DagsterInstance, other: frozenset[dg.AssetKey] | None
+) -> None:
+    """Its whole job, or a selection of its assets."""
+    tags = {"dagster/partition": key(0), DATAFLOW_TAG: "other"}
     instance.add_run(dg.DagsterRun("other", status=dg.DagsterRunStatus.STARTED, tags=tags, asset_selection=other))
     assert times(tick(instance, hour(0))) == [key(0)]
 
