@@ -1,5 +1,6 @@
 """Asset checks of an export: they read the destination and compare it with the manifest and the lake's log."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -12,81 +13,105 @@ from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.verify import Finding, State, verify
 from dataset_export.lake.open import open_table
 from dataset_export.orchestration.ledger import MaterializationLedger
-from dataset_export.orchestration.names import export_key
+from dataset_export.orchestration.names import export_key, op_name
+
+FILES_MATCH_MANIFEST = "files_match_manifest"
+RECORDS_RECONCILE = "records_reconcile"
 
 
 def export_checks(
     dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
-) -> list[dg.AssetChecksDefinition]:
-    """The checks of `[dataflow, dataset]`: `files_match_manifest` (blocking) and `records_reconcile`."""
-    return [_files_match_manifest(dataflow, dataset, partitions), _records_reconcile(dataflow, dataset, partitions)]
-
-
-def _files_match_manifest(
-    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
 ) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=export_key(dataflow, dataset),
-        name="files_match_manifest",
-        description="Every file of the manifest is at the destination, with its size and SHA-256.",
-        blocking=True,
-        partitions_def=partitions,
+    """The checks of `[dataflow, dataset]`: `files_match_manifest` (blocking) and `records_reconcile`.
+
+    Both need every byte of what was delivered, so one step reads it once and answers both.
+    """
+    key = export_key(dataflow, dataset)
+    specs = [
+        dg.AssetCheckSpec(
+            FILES_MATCH_MANIFEST,
+            asset=key,
+            description="Every file of the manifest is at the destination, with its size and SHA-256.",
+            blocking=True,
+            partitions_def=partitions,
+        ),
+        dg.AssetCheckSpec(
+            RECORDS_RECONCILE,
+            asset=key,
+            description="Records of the slice by the lake's log = delivered + excluded + carried over, and the delivered "
+            "ones, counted in the files, are as many as the manifest says.",
+            partitions_def=partitions,
+        ),
+    ]
+
+    @dg.multi_asset_check(
+        name=op_name(dataflow, dataset, "check"),
+        specs=specs,
+        can_subset=True,
         required_resource_keys={dataflow.destination.id},
     )
-    def files_match_manifest(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         store: Store = getattr(context.resources, dataflow.destination.id).store()
+        selected = {selected.name for selected in context.selected_asset_check_keys}
         try:
             manifest = _recorded_manifest(context, dataflow, dataset, store)
             findings = verify(store, manifest, deep=True)
         except ExportError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        wrong = [finding for finding in findings if finding.state is not State.SAME]
-        return dg.AssetCheckResult(
-            passed=not wrong,
-            description=f"{len(findings) - len(wrong)} of {len(findings)} files as the manifest says",
-            metadata={"files": len(findings), "manifest": store.uri(manifest.path), **_reasons(wrong)},
-        )
+            for name in sorted(selected):
+                yield _result(key, name, passed=False, description=str(error))
+            return
+        if FILES_MATCH_MANIFEST in selected:
+            yield _files_match(key, store, manifest, findings)
+        if RECORDS_RECONCILE in selected:
+            yield _records_reconcile(key, dataset, manifest, findings)
 
-    return files_match_manifest
+    return check
+
+
+def _files_match(key: dg.AssetKey, store: Store, manifest: Manifest, findings: list[Finding]) -> dg.AssetCheckResult:
+    wrong = [finding for finding in findings if finding.state is not State.SAME]
+    return _result(
+        key,
+        FILES_MATCH_MANIFEST,
+        passed=not wrong,
+        description=f"{len(findings) - len(wrong)} of {len(findings)} files as the manifest says",
+        metadata={"files": len(findings), "manifest": store.uri(manifest.path), **_reasons(wrong)},
+    )
 
 
 def _records_reconcile(
-    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=export_key(dataflow, dataset),
-        name="records_reconcile",
-        description="Records of the slice by the lake's log = delivered + excluded + carried over, and the delivered ones, "
-        "counted in the files, are as many as the manifest says.",
-        partitions_def=partitions,
-        required_resource_keys={dataflow.destination.id},
+    key: dg.AssetKey, dataset: Dataset, manifest: Manifest, findings: list[Finding]
+) -> dg.AssetCheckResult:
+    try:
+        expected = _slice_rows(dataset, manifest)
+    except ExportError as error:
+        return _result(key, RECORDS_RECONCILE, passed=False, description=str(error))
+    document = manifest.document
+    counted = sum(finding.rows or 0 for finding in findings)
+    excluded = sum(item["recordCount"] for item in document["excludedRecords"])
+    carried_over = document["carriedOverRecordCount"]
+    known = document["sourceRecordCount"] if expected is None else expected
+    return _result(
+        key,
+        RECORDS_RECONCILE,
+        passed=counted + excluded + carried_over == known and counted == document["recordCount"],
+        description=f"{counted:,} counted in the files + {excluded:,} excluded + {carried_over:,} carried over, of {known:,}",
+        metadata={
+            "counted_in_files": counted,
+            "excluded": excluded,
+            "carried_over": carried_over,
+            "in_slice": known,
+            "slice_counted_by": "the lake's log" if expected is not None else "the manifest: the log has no counts",
+        },
     )
-    def records_reconcile(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        store: Store = getattr(context.resources, dataflow.destination.id).store()
-        try:
-            manifest = _recorded_manifest(context, dataflow, dataset, store)
-            expected = _slice_rows(dataset, manifest)
-            counted = sum(finding.rows or 0 for finding in verify(store, manifest, deep=True))
-        except ExportError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        document = manifest.document
-        excluded = sum(item["recordCount"] for item in document["excludedRecords"])
-        carried_over = document["carriedOverRecordCount"]
-        accounted = counted + excluded + carried_over
-        known = document["sourceRecordCount"] if expected is None else expected
-        return dg.AssetCheckResult(
-            passed=accounted == known and counted == document["recordCount"],
-            description=f"{counted:,} counted in the files + {excluded:,} excluded + {carried_over:,} carried over, of {known:,}",
-            metadata={
-                "counted_in_files": counted,
-                "excluded": excluded,
-                "carried_over": carried_over,
-                "in_slice": known,
-                "slice_counted_by": "the lake's log" if expected is not None else "the manifest: the log has no counts",
-            },
-        )
 
-    return records_reconcile
+
+def _result(
+    key: dg.AssetKey, name: str, *, passed: bool, description: str, metadata: dict[str, Any] | None = None
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=name, passed=passed, description=description, metadata=metadata or {}
+    )
 
 
 def _recorded_manifest(

@@ -17,7 +17,7 @@ def build_dataflow(dataflow: Dataflow) -> dg.Definitions:
     """
     partitions = partitions_of(dataflow.schedule)
     assets = [export_asset(dataflow, dataset, partitions) for dataset in dataflow.datasets]
-    checks = [check for dataset in dataflow.datasets for check in export_checks(dataflow, dataset, partitions)]
+    checks = [export_checks(dataflow, dataset, partitions) for dataset in dataflow.datasets]
     job = dg.define_asset_job(
         name=job_name(dataflow),
         selection=dg.AssetSelection.assets(*(export_key(dataflow, dataset) for dataset in dataflow.datasets)),
