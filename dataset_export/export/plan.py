@@ -168,12 +168,11 @@ def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
         if bounds.upper is None or bounds.lower == bounds.upper
         else table.slice(bounds.lower, bounds.upper)
     )
-    rows = [source.rows for source in part.added]
     return Plan(
         bounds=bounds,
         shards=cut_shards(_planned_files(request, part)),
         schema=schema_columns(table.schema(bounds.upper)) if bounds.upper is not None else [],
-        source_rows=None if None in rows else sum(row for row in rows if row is not None),
+        source_rows=part.added_rows,
     )
 
 

@@ -55,6 +55,12 @@ class Slice:
     added: tuple[SourceFile, ...] = ()
     removed: tuple[SourceFile, ...] = ()
 
+    @property
+    def added_rows(self) -> int | None:
+        """Rows of the added files by the log; None when it does not say for one of them."""
+        counts = [file.rows for file in self.added]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
 
 class ReadableFile(Protocol):
     """A file-like object with random access, as pyarrow takes it; close it after use."""

@@ -128,8 +128,7 @@ def _slice_rows(dataset: Dataset, manifest: Manifest) -> int | None:
     bounds = manifest.bounds
     if bounds.upper is None or bounds.lower == bounds.upper:
         return 0
-    rows = [source.rows for source in open_table(dataset.location()).slice(bounds.lower, bounds.upper).added]
-    return None if None in rows else sum(row for row in rows if row is not None)
+    return open_table(dataset.location()).slice(bounds.lower, bounds.upper).added_rows
 
 
 def _reasons(wrong: list[Finding]) -> dict[str, Any]:

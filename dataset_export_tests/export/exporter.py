@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +9,7 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from dataset_export.destinations.contract import HIDDEN_FOLDER, Store
+from dataset_export.destinations.contract import Store
 from dataset_export.encoding.contract import Encoding
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo, ExportMode
 from dataset_export.export.folder import FolderTemplate
@@ -221,14 +220,3 @@ def named_files(store: Store) -> set[str]:
 
 def staged_files(store: Store) -> list[str]:
     return [leftover.path for leftover in store.leftovers("")]
-
-
-def hidden_files(store: Store) -> list[str]:
-    return [entry.path for entry in store.list(HIDDEN_FOLDER)]
-
-
-def dying_calls(run: Callable[[MortalStore], object], store: Store) -> list[str]:
-    """Which changing calls a run makes, in order: the places where it can be killed."""
-    watched = MortalStore(store)
-    run(watched)
-    return watched.calls
