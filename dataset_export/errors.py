@@ -26,11 +26,10 @@ from typing import ClassVar
 class ExportError(Exception):
     """Base of all errors raised on purpose.
 
-    The message is one sentence that names the thing (dataflow, file, bucket) and the way out. `retryable` tells the
-    orchestration whether trying again, unchanged, can help; `exit_code` is what the command line exits with.
+    The message is one sentence that names the thing (dataflow, file, bucket) and the way out. `exit_code` is
+    what the command line exits with.
     """
 
-    retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
 
@@ -85,6 +84,11 @@ class StorageFull(ExportError):
 
 
 class TransientError(ExportError):
-    """A failure of the system, not of the configuration: retried with back-off (spec S8)."""
+    """A failure of the system, not of the configuration: retried with back-off (spec S8).
 
-    retryable: ClassVar[bool] = True
+    `retry_after` is how many seconds the store asked to be left alone (its Retry-After), or None.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,15 +1,16 @@
-"""Fixtures that several folders share: a real S3 server, a bucket of it, and a store of each kind."""
+"""Fixtures that several folders share: real servers, and an empty place at each kind of destination."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 
 from dataset_export.destinations.contract import Store
-from dataset_export.destinations.local import LocalStore
-from dataset_export.destinations.s3 import S3Store
-from dataset_export.destinations.s3_upload import MIN_PART_BYTES
+from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.weed import Weed, running_weed
+
+KINDS = ("local", "amazon_s3")
+"""Types of destination; `places` has a module of each, which opens one."""
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +26,13 @@ def bucket(weed: Weed) -> str:
     return weed.create_bucket()
 
 
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of each kind. The one on S3 sends parts of 8 MiB."""
-    if request.param == "local":
-        return LocalStore(tmp_path / "delivered")
-    weed: Weed = request.getfixturevalue("weed")
-    return S3Store(weed.client, request.getfixturevalue("bucket"), "team/exports", part_size=MIN_PART_BYTES)
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest) -> Place:
+    """An empty folder at a destination of each kind."""
+    return import_module(f"dataset_export_tests.places.{request.param}").open_place(request)
+
+
+@pytest.fixture
+def store(place: Place) -> Store:
+    """The store of `place`."""
+    return place.store

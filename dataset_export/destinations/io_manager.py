@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from dataset_export.destinations.contract import Store
+from dataset_export.destinations.policy import Policy
 from dataset_export.errors import IntegrityError, NotFound, UsageError
 
 MANIFEST_PATH_KEY = "manifest_path"
@@ -36,7 +37,12 @@ class DestinationIOManager(dg.ConfigurableIOManager, ABC):
 
     @abstractmethod
     def build_store(self) -> Store:
-        """Build the store from the fields, without reaching the destination. Raises ConfigError."""
+        """Build the store from the fields, without reaching the destination and without reading a secret: it is also
+        called at load, to check the fields. Raises ConfigError."""
+
+    @abstractmethod
+    def policy(self) -> Policy:
+        """The least that the credentials need, for this bucket or container and folder."""
 
     def store(self) -> Store:
         """The store of this destination: built at the first call, the same one afterwards."""

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ from dataset_export.destinations.filesystem import (
     translated,
 )
 from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.policy import Operation, Policy
 from dataset_export.errors import ConfigError, Conflict, ExportError, IntegrityError
 
 STAGING = f"{HIDDEN_FOLDER}/staging"
@@ -45,6 +47,14 @@ class LocalDestination(DestinationIOManager):
     def build_store(self) -> Store:
         """A `LocalStore` of the folder."""
         return LocalStore(Path(self.folder))
+
+    def policy(self) -> Policy:
+        """Write access to the folder, or to the one above it while it does not exist."""
+        return Policy(
+            dict.fromkeys(Operation, ("write and search permission on the folder",)),
+            f"install -d -m 0750 -o <user of the export> {shlex.quote(self.folder)}",
+            ("Readers need read permission only, and no access to the hidden folder.",),
+        )
 
 
 class LocalStore:

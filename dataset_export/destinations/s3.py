@@ -16,7 +16,9 @@ from pydantic import Field
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
 from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.s3_calls import Answered, Bucket
+from dataset_export.destinations.s3_policy import s3_policy
 from dataset_export.destinations.s3_upload import (
     DEFAULT_PART_BYTES,
     MIN_PART_BYTES,
@@ -64,6 +66,10 @@ class S3Destination(DestinationIOManager):
                 "allow_insecure: true"
             )
         return S3Store(self._client, self.bucket, self.folder)
+
+    def policy(self) -> Policy:
+        """An IAM policy for the folder of the bucket."""
+        return s3_policy(self.bucket, self.folder)
 
     def _client(self) -> Any:
         from dagster_aws.s3 import S3Resource

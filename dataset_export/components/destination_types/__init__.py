@@ -1,0 +1,1 @@
+"""What a person writes of each type of destination; a module each."""
