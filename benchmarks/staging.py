@@ -8,25 +8,17 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
-import platform
 import shutil
 import statistics
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import data
+from benchmarks import data, process
 from benchmarks.contenders import CONTENDERS, THREADS
 
 FOLDER = Path(".bench").resolve()
@@ -58,7 +50,8 @@ def main() -> None:
     results = [measure(name, form, 1, options.repeat) for form in FORMATS for name in options.only or list(CONTENDERS)]
     if options.scale > 1:
         results += [measure(OURS, form, options.scale, options.repeat) for form in FORMATS]
-    machine = _machine()
+    versions = process.machine("pyarrow", "arro3-io", "isal", "pyspark", "duckdb", "polars")
+    machine = f"{versions}; {THREADS} threads each"
     Console(width=110).print(machine, _table(results), sep="\n")
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=2))
@@ -76,41 +69,17 @@ def measure(contender: str, form: str, scale: int, repeat: int) -> Result:
     for _ in range(repeat):
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
-        taken, memory = _run(contender, form, output, files)
-        seconds.append(taken)
-        peak = max(peak, memory)
+        measured = process.measure(
+            "benchmarks.contenders", contender, form, str(output), *map(str, files), log=FOLDER / "log.txt"
+        )
+        seconds.append(measured.seconds)
+        peak = max(peak, measured.peak_rss)
     written = _rows_in(output, form)
     if written != rows:
         raise RuntimeError(f"{contender} wrote {written} of {rows} rows as {form}.")
     size = sum(file.stat().st_size for file in _outputs(output, form))
     shutil.rmtree(output)
     return Result(contender, form, scale, seconds, peak, size, rows)
-
-
-def _run(contender: str, form: str, output: Path, files: list[Path]) -> tuple[float, int]:
-    command = [sys.executable, "-m", "benchmarks.contenders", contender, form, str(output), *map(str, files)]
-    log = FOLDER / "log.txt"
-    with log.open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        peak = [0]
-        sampler = threading.Thread(target=_sample, args=(process, peak))
-        sampler.start()
-        text, _ = process.communicate()
-        sampler.join()
-    if process.returncode:
-        raise RuntimeError(f"{contender} failed on {form}:\n{log.read_text()[-2000:]}")
-    return float(text.split()[-1]), peak[0]
-
-
-def _sample(process: subprocess.Popen[str], peak: list[int]) -> None:
-    """Largest resident memory of the process and its children, looked at every 20 ms."""
-    while process.poll() is None:
-        try:
-            parent = psutil.Process(process.pid)
-            peak[0] = max(peak[0], sum(p.memory_info().rss for p in [parent, *parent.children(recursive=True)]))
-        except psutil.NoSuchProcess:
-            continue
-        time.sleep(0.02)
 
 
 def _outputs(output: Path, form: str) -> Iterator[Path]:
@@ -149,14 +118,6 @@ def _cells(result: Result, results: list[Result]) -> list[str]:
         f"{result.peak_rss / 1e6:.0f}",
         f"{result.output / 1e6:.0f}",
     ]
-
-
-def _machine() -> str:
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("pyarrow", "arro3-io", "isal", "pyspark", "duckdb", "polars")
-    )
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, {versions}; {THREADS} threads each"
 
 
 def _markdown(machine: str, results: list[Result]) -> str:
