@@ -5,12 +5,12 @@ anything (`If-None-Match: *`). The answer to such a call may be lost, and the cl
 that its first try wrote: so the object is read back and compared before it is called a conflict.
 """
 
+import base64
 import enum
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from pydantic import Field
 
@@ -18,71 +18,88 @@ from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover,
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.s3_calls import Answered, Bucket
-from dataset_export.destinations.s3_policy import s3_policy
-from dataset_export.destinations.s3_upload import (
+from dataset_export.destinations.s3_client import Access, s3_client
+from dataset_export.destinations.s3_kept import KeptAs
+from dataset_export.destinations.s3_parts import (
     DEFAULT_PART_BYTES,
     MIN_PART_BYTES,
-    NO_SUCH_UPLOAD,
     Part,
-    S3Upload,
-    abort,
+    PartSizes,
     composite_checksum,
-    first_part_size,
     parts_of,
-    unfinished_uploads,
 )
+from dataset_export.destinations.s3_policy import s3_policy
+from dataset_export.destinations.s3_reading import NO_SUCH_KEY, READ_SIZE, open_object
+from dataset_export.destinations.s3_upload import NO_SUCH_UPLOAD, S3Upload, abort, unfinished_uploads
 from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
-from dataset_export.secret_refs import revealed
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-TOTAL_TRIES = 4
-READ_SIZE = 1 << 20
-NO_SUCH_KEY = frozenset({"NoSuchKey"})
 TAKEN = frozenset({"PreconditionFailed"})
 PARTS_GONE = NO_SUCH_UPLOAD | {"InvalidPart", "InvalidPartOrder"}
 
 
 class S3Destination(DestinationIOManager):
     """Deliver to a folder of an S3 bucket. Credentials come from the fields, else from where AWS clients look for them
-    (environment, profile, instance role); a profile may assume a role, with an external id too."""
+    (environment, profile, instance role); with `role_arn` they assume that role, and its credentials are renewed for as
+    long as an export takes."""
 
     bucket: str = Field(description="Name of the bucket; it must exist.")
     folder: str = Field(default="", description="Folder of the bucket to deliver to; empty for the whole bucket.")
     region_name: str | None = Field(default=None, description="AWS region of the bucket.")
     endpoint_url: str | None = Field(default=None, description="URL of an S3 server that is not Amazon's.")
+    path_style: bool | None = Field(
+        default=None, description="Whether the bucket stands in the path of URLs or in the host name; unset: either."
+    )
+    ca_bundle: str | None = Field(default=None, description="PEM file of the certificate authorities to trust.")
+    allow_insecure: bool = Field(default=False, description="Allow an endpoint_url without TLS (http://).")
     aws_access_key_id: str | None = Field(default=None, description="Access key id: an EnvVar or {file: PATH}.")
     aws_secret_access_key: str | None = Field(default=None, description="Secret access key: an EnvVar or {file: PATH}.")
     aws_session_token: str | None = Field(default=None, description="Session token: an EnvVar or {file: PATH}.")
     profile_name: str | None = Field(default=None, description="Profile of the AWS configuration files.")
-    allow_insecure: bool = Field(default=False, description="Allow an endpoint_url without TLS (http://).")
+    role_arn: str | None = Field(default=None, description="ARN of a role to assume with the credentials.")
+    external_id: str | None = Field(default=None, description="External id that the role asks for.")
+    role_session_name: str = Field(default="dataset_export", description="Name of the role's sessions, in logs of AWS.")
+    server_side_encryption: str | None = Field(
+        default=None, description="How the server encrypts: AES256, aws:kms or aws:kms:dsse; unset: as the bucket says."
+    )
+    kms_key_id: str | None = Field(default=None, description="Id, alias or ARN of the KMS key.")
+    bucket_key: bool | None = Field(default=None, description="Whether a key of the bucket saves requests to KMS.")
+    storage_class: str | None = Field(default=None, description="Storage class of the data files.")
 
     def build_store(self) -> Store:
-        """An `S3Store` with the client of dagster-aws. Raises ConfigError for an endpoint without TLS."""
+        """An `S3Store`. Raises ConfigError for an endpoint without TLS, and for fields that do not go together."""
         if (self.endpoint_url or "").lower().startswith("http:") and not self.allow_insecure:
             raise ConfigError(
                 f"the endpoint {self.endpoint_url} of the bucket {self.bucket} has no TLS: use https, or write out "
                 "allow_insecure: true"
             )
-        return S3Store(self._client, self.bucket, self.folder)
+        if self.external_id is not None and self.role_arn is None:
+            raise ConfigError(f"the external_id of the bucket {self.bucket} belongs to a role: give role_arn too")
+        return S3Store(self._client, self.bucket, self.folder, kept_as=self._kept_as())
 
     def policy(self) -> Policy:
         """An IAM policy for the folder of the bucket."""
-        return s3_policy(self.bucket, self.folder)
+        key = (self.kms_key_id or "") if self._kept_as().by_kms else ""
+        return s3_policy(self.bucket, self.folder, kms_key=key, role=self.role_arn, external_id=self.external_id)
+
+    def _kept_as(self) -> KeptAs:
+        return KeptAs(self.server_side_encryption, self.kms_key_id, self.bucket_key, self.storage_class).checked()
 
     def _client(self) -> Any:
-        from dagster_aws.s3 import S3Resource
-
-        return S3Resource(
-            region_name=self.region_name,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=revealed(self.aws_access_key_id),
-            aws_secret_access_key=revealed(self.aws_secret_access_key),
-            aws_session_token=revealed(self.aws_session_token),
-            profile_name=self.profile_name,
-            max_attempts=TOTAL_TRIES - 1,  # the resource passes it on as the number of retries
-        ).get_client()
+        return s3_client(
+            Access(
+                region=self.region_name,
+                endpoint_url=self.endpoint_url,
+                access_key_id=self.aws_access_key_id,
+                secret_access_key=self.aws_secret_access_key,
+                session_token=self.aws_session_token,
+                profile=self.profile_name,
+                role_arn=self.role_arn,
+                external_id=self.external_id,
+                role_session_name=self.role_session_name,
+                ca_bundle=self.ca_bundle,
+                path_style=self.path_style,
+            )
+        )
 
 
 class Found(enum.Enum):
@@ -96,13 +113,18 @@ class Found(enum.Enum):
 class S3Store:
     """`Store` over the folder `folder` of a bucket.
 
-    `client_factory` makes a boto3 S3 client, at the first call. `part_size` is in bytes, 8 MiB at least. Besides
-    reading, writing, listing and deleting objects the credentials need s3:ListBucketMultipartUploads,
-    s3:ListMultipartUploadParts and s3:AbortMultipartUpload.
+    `client_factory` makes a botocore S3 client without retries of its own, at the first call. `part_size` is in bytes,
+    8 MiB at least. What the credentials need is in `s3_policy`.
     """
 
     def __init__(
-        self, client_factory: Callable[[], Any], bucket: str, folder: str = "", *, part_size: int = DEFAULT_PART_BYTES
+        self,
+        client_factory: Callable[[], Any],
+        bucket: str,
+        folder: str = "",
+        *,
+        part_size: int = DEFAULT_PART_BYTES,
+        kept_as: KeptAs | None = None,
     ) -> None:
         if part_size < MIN_PART_BYTES:
             raise ConfigError(f"parts of {part_size} bytes are too small for S3: use {MIN_PART_BYTES} or more")
@@ -111,6 +133,7 @@ class S3Store:
         folder = folder.strip("/")
         self._root = f"{check_path(folder)}/" if folder else ""
         self._part_size = part_size
+        self._kept_as = kept_as or KeptAs()
 
     def uri(self, path: str) -> str:
         """`s3://bucket/folder/path`."""
@@ -123,7 +146,8 @@ class S3Store:
 
     def stage(self, path: str, *, size_hint: int | None = None) -> S3Upload:
         """An upload whose parts fit `size_hint`. Unfinished uploads of exactly this key are aborted when it begins."""
-        return S3Upload(self._calls, self._key(path), path, first_part_size(self._part_size, size_hint))
+        sizes = PartSizes.planned(self._part_size, size_hint)
+        return S3Upload(self._calls, self._key(path), path, sizes, self._kept_as.file_arguments())
 
     def confirm(self, staged: Staged) -> None:
         """Compare the parts the server holds with those we sent (sizes, entity tags, and checksums where it lists
@@ -172,11 +196,19 @@ class S3Store:
     def put(self, path: str, data: bytes, *, replace: bool = False) -> None:
         """PutObject, on the condition that the key is free unless `replace`."""
         condition = {} if replace else {"IfNoneMatch": "*"}
-        key = self._key(path)
+        key, digest = self._key(path), hashlib.sha256(data)
         try:
-            self._calls.call("put_object", expect=TAKEN, Key=key, Body=data, ChecksumAlgorithm="SHA256", **condition)
+            self._calls.call(
+                "put_object",
+                expect=TAKEN,
+                Key=key,
+                Body=data,
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                **self._kept_as.encryption(),
+                **condition,
+            )
         except (Answered, TransientError) as error:
-            if self._reads_as(path, len(data), hashlib.sha256(data).hexdigest()):
+            if self._reads_as(path, len(data), digest.hexdigest()):
                 return
             if isinstance(error, TransientError):
                 raise
@@ -196,12 +228,11 @@ class S3Store:
         yield from sorted(found, key=lambda entry: entry.path)
 
     def open(self, path: str) -> BinaryIO:
-        """The object, streamed."""
+        """The object, streamed; see `open_object`."""
         try:
-            answer = self._calls.call("get_object", expect=NO_SUCH_KEY, Key=self._key(path))
+            return open_object(self._calls, self._key(path))
         except Answered:
             raise FileNotFoundError(f"{self.uri(path)} does not exist") from None
-        return cast("BinaryIO", io.BufferedReader(_Body(answer["Body"], self._calls), READ_SIZE))
 
     def delete(self, path: str) -> None:
         """DeleteObject: in a bucket with versions the old version stays below a delete marker."""
@@ -283,26 +314,3 @@ def _part_listed(listed: Any, sent: Mapping[int, Part]) -> tuple[int, int, str, 
     number = listed["PartNumber"]
     assumed = sent[number].sha256 if number in sent else ""
     return number, listed["Size"], listed["ETag"].strip('"'), listed.get("ChecksumSHA256", assumed)
-
-
-class _Body(io.RawIOBase):
-    """An object's bytes as they arrive; what breaks on the way is one of our errors."""
-
-    def __init__(self, body: Any, calls: Bucket) -> None:
-        self._body = body
-        self._calls = calls
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer).cast("B")
-        with self._calls.translated("get_object"):
-            chunk = self._body.read(len(view))
-        view[: len(chunk)] = chunk
-        return len(chunk)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._body.close()
-        super().close()

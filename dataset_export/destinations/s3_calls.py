@@ -1,13 +1,15 @@
-"""Calls to one S3 bucket, with botocore's errors turned into ours.
+"""Calls to one S3 bucket: tried again where that helps, with botocore's errors turned into ours.
 
-botocore has retried before an error arrives here (standard mode, a few tries), so whatever is left is final for now.
+The client comes without retries of its own, so that one policy holds for every destination and a Retry-After counts.
 """
 
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Set
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
+from dataset_export.destinations.answers import Rule, meaning
+from dataset_export.destinations.retry import with_retries
 from dataset_export.errors import (
     AccessDenied,
     ConfigError,
@@ -18,24 +20,15 @@ from dataset_export.errors import (
     TransientError,
 )
 
-
-class Rule(NamedTuple):
-    """Which error answers become which error of ours: by their code, else by their HTTP status."""
-
-    error: type[ExportError]
-    codes: Set[str]
-    statuses: Collection[int]
-    advice: str
-
-
 RULES = (
     Rule(NotFound, {"NoSuchBucket"}, (), "create the bucket or correct its name"),
     Rule(
         StorageFull,
         {"QuotaExceeded", "QuotaExceededException", "InsufficientStorage", "XMinioStorageFull"},
-        (507,),
+        (),
         "free some space or raise the quota, then run the export again",
     ),
+    Rule(StorageFull, {"EntityTooLarge"}, (413,), "limit the bytes per file"),
     Rule(
         IntegrityError,
         {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"},
@@ -46,23 +39,43 @@ RULES = (
         ConfigError,
         {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"},
         (301, 307),
-        "set region_name and endpoint_url to where the bucket is",
+        "set the region and the endpoint_url to where the bucket is",
     ),
     Rule(ConfigError, {"RequestTimeTooSkewed"}, (), "set the clock of this machine"),
+    Rule(ConfigError, {"InvalidStorageClass"}, (), "correct storage_class"),
     Rule(
         TransientError,
         {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"},
-        (408, 409, 429, *range(500, 600)),
+        (409,),
         "it is tried again",
     ),
     Rule(
         AccessDenied,
-        {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"},
-        (401, 403),
+        {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"},
+        (),
+        "the credentials have expired: renew the session token, or name a role_arn, whose credentials are renewed "
+        "during an export",
+    ),
+    Rule(
+        AccessDenied,
+        {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"},
+        (),
         "check the credentials and that their policy allows this operation on the bucket and folder",
     ),
+    Rule(
+        ConfigError,
+        {"KMS.NotFoundException", "KMS.DisabledException", "KMS.KMSInvalidStateException"},
+        (),
+        "check kms_key_id and the state of that key",
+    ),
 )
-OTHERWISE = Rule(ConfigError, frozenset(), (), "check the bucket, the folder and the endpoint")
+
+NEXT_PAGE = {
+    "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
+    "list_multipart_uploads": {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"},
+    "list_parts": {"PartNumberMarker": "NextPartNumberMarker"},
+}
+"""For each paged listing: the arguments that ask for the next page, and where the last answer says their values."""
 
 
 class Answered(Exception):
@@ -75,7 +88,7 @@ class Answered(Exception):
 
 class Bucket:
     """One bucket, reached through a client that `client_factory` makes at the first call. May be used from several
-    threads: a boto3 client is thread-safe, making one is not, so that happens under a lock."""
+    threads: a botocore client is thread-safe, making one is not, so that happens under a lock."""
 
     def __init__(self, name: str, client_factory: Callable[[], Any]) -> None:
         self.name = name
@@ -84,39 +97,56 @@ class Bucket:
         self._lock = threading.Lock()
 
     def call(self, operation: str, *, expect: frozenset[str] = frozenset(), **arguments: Any) -> Any:
-        """The answer to one operation, named as the client's method is.
+        """The answer to one operation, named as the client's method is; tried again as `retry.with_retries` says.
 
         Raises:
             Answered: when the server answered with a code of `expect`.
             ExportError: every other failure, in our words.
         """
+        return with_retries(lambda: self.call_once(operation, expect=expect, **arguments))
+
+    def call_once(self, operation: str, *, expect: frozenset[str] = frozenset(), **arguments: Any) -> Any:
+        """As `call`, with one try: for a caller that repeats more than the call."""
         with self.translated(operation, expect):
             return getattr(self._ready_client(), operation)(Bucket=self.name, **arguments)
 
     def pages(self, operation: str, *, expect: frozenset[str] = frozenset(), **arguments: Any) -> Iterator[Any]:
-        """The answers to a paged listing, one request each. Raises as `call` does."""
-        with self.translated(operation, expect):
-            pages = iter(self._ready_client().get_paginator(operation).paginate(Bucket=self.name, **arguments))
+        """The answers to a paged listing, one request each, and each is tried again on its own. Raises as `call`."""
+        place: dict[str, Any] = {}
         while True:
-            with self.translated(operation, expect):
-                page = next(pages, None)
-            if page is None:
-                return
+            page = self.call(operation, expect=expect, **arguments, **place)
             yield page
+            if not page.get("IsTruncated"):
+                return
+            following = {argument: page[name] for argument, name in NEXT_PAGE[operation].items() if page.get(name)}
+            if not following or following == place:
+                raise ConfigError(
+                    f"the bucket {self.name} answered {operation} with a page that has no next one and is not the "
+                    "last: its server does not page as S3 does"
+                )
+            place = following
 
     @contextmanager
     def translated(self, operation: str, expect: frozenset[str] = frozenset()) -> Generator[None]:
         """Turn what the client raises in the block into our errors, or into `Answered`."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
 
         try:
             yield
         except ClientError as error:
+            assuming = error.operation_name == "AssumeRole"
             code = error_code(error.response)
-            if code in expect:
+            if code in expect and not assuming:
                 raise Answered(code) from error
-            raise answer_meaning(error.response, operation, self.name) from error
+            asked = "the request for the role" if assuming else operation
+            raise answer_meaning(error.response, asked, self.name) from error
+        except ResponseParserError as error:
+            raise TransientError(
+                f"the answer to {operation} on the bucket {self.name} is not one of S3; check the endpoint and what "
+                "stands before it, it is tried again"
+            ) from error
         except (BotoCoreError, HTTPError, OSError) as error:
             raise failure_meaning(error, operation, self.name) from error
 
@@ -136,12 +166,11 @@ def error_code(response: Any) -> str:
 def answer_meaning(response: Any, operation: str, bucket: str) -> ExportError:
     """Our error for an error answer of the server."""
     code = error_code(response)
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    metadata = response.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
     text = str(response.get("Error", {}).get("Message", "")) or "no message"
-    by_code = (rule for rule in RULES if code in rule.codes)
-    by_status = (rule for rule in RULES if status in rule.statuses)
-    rule = next(by_code, None) or next(by_status, OTHERWISE)
-    return rule.error(f"the bucket {bucket} answered {operation} with {code} ({status}, {text}); {rule.advice}")
+    said = f"the bucket {bucket} answered {operation} with {code} ({status}, {text})"
+    return meaning(said, RULES, code=code, status=status, headers=metadata.get("HTTPHeaders", {}))
 
 
 def failure_meaning(error: Exception, operation: str, bucket: str) -> ExportError:
@@ -151,7 +180,7 @@ def failure_meaning(error: Exception, operation: str, bucket: str) -> ExportErro
 
     said = f"{operation} on the bucket {bucket} failed: {str(error).rstrip('.')}"
     if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ConfigError(f"{said}; let this machine trust the endpoint's certificate authority (AWS_CA_BUNDLE)")
+        return ConfigError(f"{said}; name the file with the endpoint's certificate authority in ca_bundle")
     if isinstance(error, (botocore.ChecksumError, botocore.FlexibleChecksumError)):
         return IntegrityError(f"{said}; the bytes that arrived are not those stored: try again")
     broken = (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError, HTTPError, OSError)

@@ -1,57 +1,23 @@
 """Staging on S3: a multipart upload whose parts are sent and which is not completed.
 
-Nothing of it is visible, and the server has checked the SHA-256 of every part. Memory is bounded: at most `WORKERS` + 1
-parts wait or travel while one more is being filled.
+Nothing of it is visible, and the server has checked the SHA-256 of every part. Memory is bounded by the parts that are
+on their way and the one that is being filled (`PartSizes.at_once`).
 """
 
 import base64
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from dataset_export.destinations.contract import Staged
 from dataset_export.destinations.s3_calls import Answered, Bucket
+from dataset_export.destinations.s3_parts import MAX_PARTS, WORKERS, Part, PartSizes
 from dataset_export.errors import ExportError, StorageFull
 
-MAX_PARTS = 10_000
-MIN_PART_BYTES = 8 << 20
-DEFAULT_PART_BYTES = 16 << 20
-PARTS_PER_GROWTH = 1_000
-WORKERS = 4
 NO_SUCH_UPLOAD = frozenset({"NoSuchUpload"})
-
-
-class Part(NamedTuple):
-    """One part as the server confirmed it: entity tag (without quotes), base64 SHA-256, bytes."""
-
-    etag: str
-    sha256: str
-    bytes: int
-
-
-def part_size(number: int, first: int) -> int:
-    """Bytes of part `number` (from 1) when the first has `first` bytes. Sizes grow by `first` every 1,000 parts, so
-    10,000 parts hold 55,000 times the first one, whatever the size hint said."""
-    return first * (1 + (number - 1) // PARTS_PER_GROWTH)
-
-
-def first_part_size(smallest: int, size_hint: int | None) -> int:
-    """Bytes of the first part: `smallest`, or more where 10,000 parts of that size would not hold `size_hint`."""
-    return max(smallest, -(-(size_hint or 0) // MAX_PARTS))
-
-
-def composite_checksum(parts: Sequence[Part]) -> str:
-    """S3's checksum of a multipart object: the SHA-256 of the parts' SHA-256 digests, and their number."""
-    digest = hashlib.sha256(b"".join(base64.b64decode(part.sha256) for part in parts)).digest()
-    return f"{base64.b64encode(digest).decode()}-{len(parts)}"
-
-
-def parts_of(staged: Staged) -> list[Part]:
-    """The parts that a receipt names."""
-    return [Part(*part) for part in staged.handle["parts"]]
 
 
 def abort(bucket: Bucket, key: str, upload_id: str) -> None:
@@ -69,13 +35,15 @@ def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[Any]:
 
 
 class S3Upload:
-    """One file being staged at `key`."""
+    """One file being staged at `key`. `kept_as` are the arguments of the upload that say how the object is kept
+    (encryption, storage class)."""
 
-    def __init__(self, bucket: Bucket, key: str, path: str, first_part: int) -> None:
+    def __init__(self, bucket: Bucket, key: str, path: str, sizes: PartSizes, kept_as: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._key = key
         self._path = path
-        self._first_part = first_part
+        self._sizes = sizes
+        self._kept_as = kept_as
         self._digest = hashlib.sha256()
         self._bytes = 0
         self._buffer = bytearray()
@@ -96,7 +64,9 @@ class S3Upload:
         for unfinished in list(unfinished_uploads(self._bucket, self._key)):
             if unfinished["Key"] == self._key:
                 abort(self._bucket, self._key, unfinished["UploadId"])
-        answer = self._bucket.call("create_multipart_upload", Key=self._key, ChecksumAlgorithm="SHA256")
+        answer = self._bucket.call(
+            "create_multipart_upload", Key=self._key, ChecksumAlgorithm="SHA256", **self._kept_as
+        )
         self._upload_id = answer["UploadId"]
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="s3-part")
         return self
@@ -108,7 +78,7 @@ class S3Upload:
         self._digest.update(view)
         self._bytes += len(view)
         while view:
-            limit = part_size(self._next_number, self._first_part)
+            limit = self._sizes.size(self._next_number)
             taken = view[: limit - len(self._buffer)]
             self._buffer += taken
             view = view[len(taken) :]
@@ -135,9 +105,10 @@ class S3Upload:
         number = self._next_number
         if number > MAX_PARTS:
             raise StorageFull(
-                f"{self._path} needs more than the {MAX_PARTS} parts that S3 allows: limit the bytes per file"
+                f"{self._path} has more than {self._bytes} bytes and needs more than the {MAX_PARTS} parts that S3 "
+                "allows: limit the bytes per file"
             )
-        if len(self._sending) > WORKERS:
+        while len(self._sending) >= self._sizes.at_once(number):
             self._parts.append(self._sending.popleft().result())
         if self._pool is None:
             raise RuntimeError("write() belongs inside the with block")

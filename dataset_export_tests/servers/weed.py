@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_export_tests.servers.certificates import write_certificates
+
 REGION = "us-east-1"
 START_TIMEOUT = 60.0
 
@@ -36,12 +38,15 @@ ONE_BUCKET_NAME = "exports"
 
 @dataclass(frozen=True)
 class Weed:
-    """A running server. `endpoint` is the URL of its S3 port."""
+    """A running server. `endpoint` is the URL of its S3 port, `tls_endpoint` of the one with TLS; its certificate is by
+    the authority of the file `ca_bundle`."""
 
     endpoint: str
+    tls_endpoint: str = ""
+    ca_bundle: str = ""
 
-    def client(self, credentials: Credentials = ADMIN, *, tries: int = 4) -> Any:
-        """A boto3 client that speaks to this server as `credentials`."""
+    def client(self, credentials: Credentials = ADMIN) -> Any:
+        """A boto3 client that speaks to this server as `credentials`, without retries of its own."""
         import boto3
         from botocore.config import Config
 
@@ -51,7 +56,7 @@ class Weed:
             region_name=REGION,
             aws_access_key_id=credentials.access_key,
             aws_secret_access_key=credentials.secret_key,
-            config=Config(retries={"mode": "standard", "total_max_attempts": tries}),
+            config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
         )
 
     def create_bucket(self, name: str | None = None) -> str:
@@ -68,22 +73,25 @@ def running_weed() -> Iterator[Weed]:
     It is killed with SIGKILL: an orderly stop takes more than ten seconds and nothing of it is kept.
     """
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
-    master, volume, filer, s3 = free_ports(4)
+    master, volume, filer, s3, tls = free_ports(5)
     (folder / "s3.json").write_text(json.dumps(_identities()))
     (folder / "data").mkdir()
+    write_certificates(folder)
     command = [
         str(Path(sys.executable).parent / "weed"), "-logtostderr", "server",
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}",
         f"-master.port={master}", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
         "-master.volumePreallocate=false", f"-volume.port={volume}", "-volume.max=10000",
         "-filer", f"-filer.port={filer}",
-        "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
+        "-s3", f"-s3.port={s3}", f"-s3.port.https={tls}",
+        f"-s3.cert.file={folder / 'server.pem'}", f"-s3.key.file={folder / 'server.key'}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
     ]  # fmt: skip
     environment = {**os.environ, "TMPDIR": str(folder), "WEED_S3_SSE_KEK": secrets.token_hex(32)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
     try:
-        server = Weed(f"http://127.0.0.1:{s3}")
+        server = Weed(f"http://127.0.0.1:{s3}", f"https://127.0.0.1:{tls}", str(folder / "ca.pem"))
         _wait_until_writable(server, process, folder / "log")
         yield server
     finally:
@@ -119,14 +127,15 @@ def _identities() -> dict[str, Any]:
             identity("admin", ADMIN, "Admin", "Read", "List", "Tagging", "Write"),
             identity("readonly", READ_ONLY, "Read", "List"),
             identity("onebucket", ONE_BUCKET, *(f"{action}:{ONE_BUCKET_NAME}" for action in ("Read", "Write", "List"))),
-        ]
+        ],
+        "kms": {"default_provider": "local", "providers": {"local": {"type": "local", "enableOnDemandCreate": True}}},
     }
 
 
 def _wait_until_writable(server: Weed, process: "subprocess.Popen[bytes]", log: Path) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = server.client(tries=1)
+    client = server.client()
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
