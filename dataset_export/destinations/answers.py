@@ -61,7 +61,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if written.isdecimal():
         return float(written)
     try:
-        moment = parsedate_to_datetime(written)
-    except ValueError:
+        moment = parsedate_to_datetime(written).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -21,7 +21,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.local import LocalStore
 from dataset_export.destinations.s3 import S3Store
-from dataset_export.destinations.s3_upload import MIN_PART_BYTES
+from dataset_export.destinations.s3_parts import MIN_PART_BYTES
 from dataset_export.export import plan as plan_module
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time
