@@ -74,4 +74,5 @@ $(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml
 	@echo "installing the locked development dependencies into $(VENV) (a few minutes)"
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m dataset_export_tests.servers.azurite
 	@touch $@ $(RUNTIME)

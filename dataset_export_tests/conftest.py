@@ -7,9 +7,10 @@ import pytest
 
 from dataset_export.destinations.contract import Store
 from dataset_export_tests.places.contract import Place
+from dataset_export_tests.servers.azurite import Azurite, running_azurite
 from dataset_export_tests.servers.weed import Weed, running_weed
 
-KINDS = ("local", "amazon_s3")
+KINDS = ("local", "amazon_s3", "azure_blob")
 """Types of destination; `places` has a module of each, which opens one."""
 
 
@@ -17,6 +18,13 @@ KINDS = ("local", "amazon_s3")
 def weed() -> Iterator[Weed]:
     """A SeaweedFS S3 server, started by the first test that asks for it."""
     with running_weed() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """An Azurite server, started by the first test that asks for it."""
+    with running_azurite() as server:
         yield server
 
 

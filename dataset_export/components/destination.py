@@ -9,6 +9,7 @@ from pydantic import Field, RootModel
 from dataset_export.components.declaration import Declaration
 from dataset_export.components.destination_types.amazon_s3 import S3Attributes
 from dataset_export.components.destination_types.attributes import resource_field
+from dataset_export.components.destination_types.azure_blob import AzureBlobAttributes
 from dataset_export.components.destination_types.local import LocalAttributes
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
@@ -20,7 +21,7 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
 
-AnyType = LocalAttributes | S3Attributes
+AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes
 
 
 class DestinationAttributes(RootModel[Annotated[AnyType, Field(discriminator="type")]]):
