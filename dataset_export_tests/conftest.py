@@ -10,7 +10,7 @@ from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
 from dataset_export_tests.servers.weed import Weed, running_weed
 
-KINDS = ("local", "amazon_s3", "azure_blob")
+KINDS = ("local", "amazon_s3", "azure_blob", "data_landing_zone")
 """Types of destination; `places` has a module of each, which opens one."""
 
 

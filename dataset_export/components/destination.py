@@ -10,6 +10,7 @@ from dataset_export.components.declaration import Declaration
 from dataset_export.components.destination_types.amazon_s3 import S3Attributes
 from dataset_export.components.destination_types.attributes import resource_field
 from dataset_export.components.destination_types.azure_blob import AzureBlobAttributes
+from dataset_export.components.destination_types.data_landing_zone import DataLandingZoneAttributes
 from dataset_export.components.destination_types.local import LocalAttributes
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
@@ -21,7 +22,7 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
 
-AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes
+AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes | DataLandingZoneAttributes
 
 
 class DestinationAttributes(RootModel[Annotated[AnyType, Field(discriminator="type")]]):
