@@ -144,7 +144,7 @@ class Bucket:
             raise answer_meaning(error.response, asked, self.name) from error
         except ResponseParserError as error:
             raise TransientError(
-                f"the answer to {operation} on the bucket {self.name} is not one of S3; check the endpoint and what "
+                f"the answer to {operation} on the bucket {self.name} is not one of AWS; check the endpoint and what "
                 "stands before it, it is tried again"
             ) from error
         except (BotoCoreError, HTTPError, OSError) as error:

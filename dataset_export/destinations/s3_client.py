@@ -84,15 +84,11 @@ def _session(profile: str | None) -> "Session":
 def _creator(session: "Session", access: Access) -> Callable[..., Any]:
     from botocore.config import Config
 
-    s3: dict[str, Any] = {}
+    # The SHA-256 of what we send is a header, which is signed: hashing the bytes again for the signature adds nothing.
+    s3: dict[str, Any] = {"payload_signing_enabled": False}
     if access.path_style is not None:
         s3["addressing_style"] = "path" if access.path_style else "virtual"
-    if (access.endpoint_url or "https:").lower().startswith("https:"):
-        # The body's SHA-256 is sent as its checksum, which is signed: hashing it again for the signature adds nothing.
-        s3["payload_signing_enabled"] = False
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=POOL_CONNECTIONS, s3=s3 or None
-    )
+    config = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=POOL_CONNECTIONS, s3=s3)
     return partial(session.create_client, region_name=access.region, verify=_trust(access.ca_bundle), config=config)
 
 
