@@ -63,7 +63,7 @@ class DataLandingZoneDestination(DestinationIOManager):
         )
 
     def _read(self) -> str:
-        return (revealed(self.sas_uri) if self.sas_uri is not None else None) or self._refresh()
+        return self._refresh() if self.sas_uri is None else revealed(self.sas_uri) or ""
 
     def _refresh(self) -> str:
         return printed_by(self.refresh_command)

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from dataset_export.destinations.azure_calls import CLIENT_OPTIONS, made
 from dataset_export.errors import AccessDenied, ConfigError, TransientError
 
 NEAR_EXPIRY = timedelta(minutes=5)
+EARLY_SECONDS = 20.0
+"""How often a new SAS URI is looked for while the old one still works."""
 COMMAND_SECONDS = 120.0
 WAY_OUT = "refresh the credentials of the data landing zone and put the new SAS URI where sas_uri points, or set refresh_command"
 log = logging.getLogger(__name__)
@@ -93,14 +96,17 @@ class SasClient:
         self._lock = threading.Lock()
         self._sas: SasUri | None = None
         self._client: Any = None
+        self._look_again = 0.0
 
     def current(self) -> Any:
         """See `ClientSource.current`. Raises AccessDenied when the SAS URI has expired and there is no new one."""
         with self._lock:
             if self._sas is None:
                 self._take(parsed(self._read()))
-            if self._sas is not None and self._sas.ends_within(NEAR_EXPIRY):
+            if self._sas is not None and self._sas.ends_within(timedelta(0)):
                 self._take_new(self._sas)
+            elif self._sas is not None and self._sas.ends_within(NEAR_EXPIRY):
+                self._take_new_early(self._sas)
             return self._client
 
     def renewed(self, refused: Any) -> bool:
@@ -114,6 +120,16 @@ class SasClient:
         """URL of the container, without the signature."""
         self.current()
         return self._sas.url if self._sas is not None else ""
+
+    def _take_new_early(self, old: SasUri) -> None:
+        """Look for a new one now and then: the old one still works, so nothing fails when there is none."""
+        if time.monotonic() < self._look_again:
+            return
+        self._look_again = time.monotonic() + EARLY_SECONDS
+        try:
+            self._take_new(old)
+        except (AccessDenied, TransientError) as error:
+            log.warning("no new SAS URI of %s yet, which expires at %s: %s", old.url, old.expires, error)
 
     def _take_new(self, old: SasUri) -> None:
         new = parsed((self._refresh or self._read)())
