@@ -77,7 +77,7 @@ class JournalEntry:
         found = [leftover for folder in sorted(folders) for leftover in store.leftovers(folder)]
         ours = [left for left in found if self._wrote(left.path) or left.path == self.manifest_path]
         # Of two folders, one may lie in the other.
-        return list({str(sorted(left.handle.items())): left for left in ours}.values())
+        return list({(left.path, str(sorted(left.handle.items()))): left for left in ours}.values())
 
     def _wrote(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
