@@ -87,7 +87,7 @@ class MortalStore:
         return lambda *args, **options: self._call(name, method, *args, **options)
 
     def _call(self, name: str, method: Any, *args: Any, **options: Any) -> Any:
-        with self._steps.step(_what(name, args[0]), _path(args[0])):
+        with self._steps.step(step_name(name, args[0]), _path(args[0])):
             return method(*args, **options)
 
     def _log(self, name: str, method: Any, staged: Staged) -> None:
@@ -154,7 +154,7 @@ def _path(thing: Any) -> str:
     return thing if isinstance(thing, str) else thing.path
 
 
-def _what(name: str, thing: Any) -> str:
+def step_name(name: str, thing: Any) -> str:
     if name not in {"put", "delete"}:
         return name
     kind = (
