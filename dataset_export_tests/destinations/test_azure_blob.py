@@ -3,15 +3,19 @@
 import base64
 import hashlib
 import itertools
+import json
 import logging
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ServiceResponseError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +36,8 @@ from dataset_export.errors import (
     StorageFull,
     TransientError,
 )
-from dataset_export_tests.servers.azurite import ACCOUNT, KEY, Azurite
+from dataset_export_tests.servers.azurite import ACCOUNT, KEY, Azurite, running_azurite
+from dataset_export_tests.servers.certificates import write_certificates
 from dataset_export_tests.servers.weed import free_ports
 
 MIB = 1 << 20
@@ -381,6 +386,38 @@ class TestSignIn:
     def test_public_cloud_by_name(self) -> None:
         store = AzureBlobDestination(account="lake", container="exports", folder="f").store()
         assert store.uri("x") == "https://lake.blob.core.windows.net/exports/f/x"
+
+
+class FakeDefaultCredential:
+    """Signs in nobody, with a token of the shape and the times that the service looks at first."""
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        now = int(time.time())
+        claims = {
+            "aud": "https://storage.azure.com",
+            "iss": "https://sts.windows-ppe.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
+            "nbf": now - 60, "iat": now - 60, "exp": now + 3600,
+        }  # fmt: skip
+        parts = (json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        encoded = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+        return AccessToken(f"{encoded}.c2ln", now + 3600)
+
+
+class TestDefaultCredential:
+    def test_delivers_over_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("azure.identity.DefaultAzureCredential", FakeDefaultCredential)
+        write_certificates(tmp_path)
+        options = ("--oauth", "basic", "--cert", str(tmp_path / "server.pem"), "--key", str(tmp_path / "server.key"))
+        with running_azurite(*options, scheme="https") as azurite:
+            name = {"account": ACCOUNT, "endpoint_url": azurite.endpoint}
+            with pytest.raises(ConfigError, match="REQUESTS_CA_BUNDLE"):
+                AzureBlobDestination(container="exports", **name).store().check()
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+            store = AzureBlobDestination(container=azurite.create_container(), **name).store()
+            with store.stage("file") as upload:
+                upload.write(b"rows")
+            store.publish(upload.staged)
+            assert [entry.path for entry in store.list("")] == ["file"]
 
 
 class TestSecrets:
