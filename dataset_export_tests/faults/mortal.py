@@ -15,8 +15,8 @@ from dagster import DagsterEventType
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Staged, Store, Upload
 
-PART = 9 << 20
-"""Bytes that fill a part of an upload to S3, so that a part is on its way when the process dies."""
+PART = 17 << 20
+"""Bytes that fill a part of an upload, so that a part is on its way when the process dies."""
 
 COUNTED = ("stage", "publish", "discard", "put", "delete", "discard_leftover")
 LOGGED = ("confirm",)

@@ -20,34 +20,24 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dataset_export.destinations.contract import HIDDEN_FOLDER, Store
+from dataset_export.destinations.contract import Store
 from dataset_export.export.file_names import name_mark
 from dataset_export.export.ledger import Delivered
 from dataset_export.export.manifest import Manifest
 from dataset_export.export.sweep import sweep
 from dataset_export.export.verify import require_whole
 from dataset_export.orchestration.ledger import MaterializationLedger
-from dataset_export_tests.export.exporter import (
-    START,
-    live_manifests,
-    named_files,
-    rows_by_manifest,
-    staged_files,
-    visible_data_files,
-)
+from dataset_export_tests.conftest import KINDS
+from dataset_export_tests.export.exporter import START, live_manifests, rows_by_manifest
 from dataset_export_tests.faults.mortal import Death
+from dataset_export_tests.faults.promises import Watch
 from dataset_export_tests.faults.victim import COMMAND, Job
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
-from dataset_export_tests.servers.weed import Weed
+from dataset_export_tests.places.contract import Place
 
 FILES = ([1, 2, 3], [4], [5, 6])
 LAKE = Counter(row for file in FILES for row in file)
 FOLDER = "orders/exportTime=202611010800"
-FOREIGN = {
-    f"{FOLDER}/part-00000-tid-1234567890123456789-6ba7b810-9dad-41d1-80b4-00c04fd430c8-123456-1-c000.gz.parquet": b"theirs",
-    f"{FOLDER}/readme.txt": b"theirs too",
-}
-FOREIGN_UPLOAD = f"{FOLDER}/their-unfinished-upload.parquet"
 
 FIRST = {"put-journal": 1, "stage": 3, "publish": 3, "put-manifest": 1, "record": 1}
 RESEND = FIRST | {"delete-journal": 1, "delete-file": 3, "delete-manifest": 1}
@@ -62,86 +52,83 @@ RECOVERIES = ("re-execution", "new run", "sweep")
 class Case:
     """One kill, and what is done about it."""
 
-    place: str
+    kind: str
     resend: bool
     death: Death
     recovery: str
 
     def __str__(self) -> str:
-        return f"{self.place}-{'resend' if self.resend else 'first'}-{self.death}-{self.recovery.replace(' ', '-')}"
+        return f"{self.kind}-{'resend' if self.resend else 'first'}-{self.death}-{self.recovery.replace(' ', '-')}"
 
 
-def steps_of(place: str, *, resend: bool) -> dict[str, int]:
-    return (RESEND if resend else FIRST) | (ON_LOCAL if place == "local" else {})
+def steps_of(kind: str, *, resend: bool) -> dict[str, int]:
+    return (RESEND if resend else FIRST) | (ON_LOCAL if kind == "local" else {})
 
 
-def matrix(place: str, *, resend: bool) -> Iterator[Case]:
-    for what, times in steps_of(place, resend=resend).items():
+def deaths(kind: str, *, resend: bool) -> Iterator[Death]:
+    for what, times in steps_of(kind, resend=resend).items():
         for nth in range(1, times + 1):
             for when in ("before", "after", *(["inside"] if what == "stage" else [])):
-                for recovery in RECOVERIES:
-                    yield Case(place, resend, Death(what, nth, when), recovery)
+                yield Death(what, nth, when)
 
 
-EVERY = [case for place in ("local", "s3") for resend in (False, True) for case in matrix(place, resend=resend)]
+def matrix(kind: str, *, resend: bool) -> Iterator[Case]:
+    """Every death with every recovery for a folder and a bucket. What a run does after its death is the same code for
+    all: the others have every death once, with one recovery after the other."""
+    for number, death in enumerate(deaths(kind, resend=resend)):
+        for recovery in RECOVERIES if kind in WHOLE else [RECOVERIES[number % len(RECOVERIES)]]:
+            yield Case(kind, resend, death, recovery)
+
+
+WHOLE = ("local", "amazon_s3")
+EVERY = [case for kind in KINDS for resend in (False, True) for case in matrix(kind, resend=resend)]
+
+SAMPLE = [
+    (False, Death("stage", 2, "inside"), "re-execution"),
+    (False, Death("publish", 2, "after"), "re-execution"),
+    (False, Death("put-manifest", 1, "after"), "new run"),
+]
+"""What the default suite runs at every destination; `CHOSEN` besides."""
 
 CHOSEN = [
-    Case("local", False, Death("put-journal", 1, "after"), "new run"),
-    Case("local", False, Death("link", 1, "before"), "sweep"),
-    Case("local", False, Death("stage", 2, "inside"), "re-execution"),
-    Case("local", False, Death("stage", 3, "after"), "sweep"),
-    Case("local", False, Death("publish", 1, "before"), "re-execution"),
-    Case("local", False, Death("publish", 2, "after"), "new run"),
+    *(Case(kind, *sample) for kind in KINDS for sample in SAMPLE),
     Case("local", False, Death("link", 3, "after"), "re-execution"),
-    Case("local", False, Death("link", 5, "before"), "new run"),
-    Case("local", False, Death("put-manifest", 1, "after"), "new run"),
-    Case("local", False, Death("record", 1, "after"), "re-execution"),
-    Case("local", True, Death("stage", 2, "inside"), "sweep"),
-    Case("local", True, Death("publish", 2, "after"), "new run"),
-    Case("local", True, Death("put-manifest", 1, "after"), "sweep"),
     Case("local", True, Death("delete-file", 2, "after"), "new run"),
-    Case("local", True, Death("delete-manifest", 1, "before"), "re-execution"),
-    Case("s3", False, Death("put-journal", 1, "after"), "re-execution"),
-    Case("s3", False, Death("stage", 2, "inside"), "new run"),
-    Case("s3", False, Death("stage", 3, "inside"), "sweep"),
-    Case("s3", False, Death("publish", 2, "after"), "re-execution"),
-    Case("s3", False, Death("publish", 3, "after"), "sweep"),
-    Case("s3", False, Death("put-manifest", 1, "after"), "new run"),
-    Case("s3", False, Death("record", 1, "before"), "re-execution"),
-    Case("s3", True, Death("publish", 2, "after"), "new run"),
-    Case("s3", True, Death("delete-file", 2, "after"), "re-execution"),
+    Case("amazon_s3", False, Death("stage", 3, "inside"), "sweep"),
+    Case("amazon_s3", True, Death("publish", 2, "after"), "new run"),
 ]
-"""Each step of the protocol on each store: what the default suite runs."""
 
 REST = [case for case in EVERY if case not in CHOSEN]
+
+
+def of_cases(cases: list[Case]) -> pytest.MarkDecorator:
+    named = [pytest.param(case.kind, case, id=str(case)) for case in cases]
+    return pytest.mark.parametrize(("place", "case"), named, indirect=["place"])
 
 
 class Executions:
     """The process that forks one child for every job, and the Dagster instance of them all."""
 
-    def __init__(self, folder: Path, process: "subprocess.Popen[str]", endpoint: str, bucket: str) -> None:
+    def __init__(self, folder: Path, process: "subprocess.Popen[str]") -> None:
         self.folder = folder
         self.home = folder / "home"
         self.instance = dg.DagsterInstance.from_config(str(self.home))
         self.delta = DeltaBuilder(str(folder / "lake"))
         self._process = process
-        self._s3 = {"endpoint": endpoint, "bucket": bucket}
         self._numbers = count()
         for ids in FILES:
             self.delta.commit_time(self.delta.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
 
-    def case(self, place: str) -> "Stage":
-        name = f"case_{next(self._numbers)}"
-        folder = str(self.folder / "delivered" / name) if place == "local" else f"delivered/{name}"
+    def case(self, place: Place) -> "Stage":
+        kind = type(place.destination)
         job = Job(
             home=str(self.home),
             lake=self.delta.uri,
-            dataflow=name,
-            folder=folder,
-            log="",
-            **(self._s3 if place == "s3" else {}),
+            dataflow=f"case_{next(self._numbers)}",
+            destination=f"{kind.__module__}:{kind.__name__}",
+            fields=place.destination.model_dump(),
         )
-        return Stage(self, job)
+        return Stage(self, job, place)
 
     def execute(self, job: Job) -> int:
         """The exit status of the child (negative: the signal); what it printed is shown when a test fails."""
@@ -157,16 +144,14 @@ class Executions:
 class Stage:
     """One dataflow in its own folder, and what can be seen of it."""
 
-    def __init__(self, executions: Executions, job: Job) -> None:
+    def __init__(self, executions: Executions, job: Job, place: Place) -> None:
         self._executions = executions
         self._numbers = count()
         self.job = job
         self.instance = executions.instance
-        self.store: Store = job.store
+        self.store: Store = place.store
         self.ledger = MaterializationLedger(self.instance, dg.AssetKey([job.dataflow, "orders"]))
-        for path, data in FOREIGN.items():
-            self.store.put(path, data)
-        _begin_foreign_upload(job)
+        self.watch = Watch(place, FOLDER)
 
     def run(self, **changes: Any) -> tuple[int, list[str]]:
         """Execute in a process; its exit status and the log of its steps."""
@@ -176,9 +161,6 @@ class Stage:
 
     def newest_run(self) -> dg.DagsterRun:
         return self.instance.get_runs(dg.RunsFilter(job_name=self.job.dataflow), limit=1)[0]
-
-    def data_files(self) -> set[str]:
-        return visible_data_files(self.store) - set(FOREIGN)
 
     def recorded(self) -> Delivered | None:
         return self.ledger.at(START)
@@ -191,48 +173,31 @@ class Stage:
             return
         if case.recovery == "sweep":
             sweep(self.store, self.job.dataflow, "orders", self.ledger, dry_run=False)
-            assert self.data_files() == named_files(self.store)  # P6
-            self.assert_no_leftovers()
+            self.watch.assert_swept()
         status, _ = self.run(resend=case.resend)
         assert status == 0
 
     def assert_delivered(self) -> Manifest:
-        """Exactly the lake's rows, by one manifest, with its files and nothing else of ours."""
-        manifests = live_manifests(self.store)
-        assert len(manifests) == 1
-        assert [e.path for e in self.store.list(FOLDER) if "manifest-" in e.path] == [manifests[0].path]
-        assert rows_by_manifest(self.store) == LAKE
-        assert self.data_files() == named_files(self.store)
-        recorded = self.recorded()
-        assert recorded is not None
-        assert (recorded.manifest_path, recorded.manifest_sha256) == (manifests[0].path, manifests[0].sha256)
-        return manifests[0]
-
-    def assert_no_leftovers(self) -> None:
-        assert staged_files(self.store) == [FOREIGN_UPLOAD]
-
-    def assert_foreign_untouched(self) -> None:
-        for path, data in FOREIGN.items():
-            with self.store.open(path) as stream:
-                assert stream.read() == data
+        return self.watch.assert_delivered(LAKE, self.recorded())
 
 
 @pytest.fixture(scope="module")
-def executions(weed: Weed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executions]:
+def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executions]:
     folder = tmp_path_factory.mktemp("kill")
     (folder / "home").mkdir()
     (folder / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        ready = Executions(folder, process, weed.endpoint, weed.create_bucket())
+        ready = Executions(folder, process)
         with ready.instance:
             yield ready
         assert process.stdin is not None
         process.stdin.close()
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
-@pytest.mark.parametrize("resend", [False, True], ids=["first", "resend"])
-def test_the_matrix_has_every_step(executions: Executions, place: str, resend: bool) -> None:
+@pytest.mark.parametrize(
+    "resend", [pytest.param(False, id="first"), pytest.param(True, id="resend", marks=pytest.mark.slow)]
+)
+def test_the_matrix_has_every_step(executions: Executions, place: Place, resend: bool) -> None:
     """A step that an export takes and that no case dies at would be a hole in what follows."""
     stage = executions.case(place)
     status, log = stage.run()
@@ -241,33 +206,33 @@ def test_the_matrix_has_every_step(executions: Executions, place: str, resend: b
         status, log = stage.run(resend=True)
     assert status == 0
     taken = Counter(line.split()[1] for line in log if line.startswith("begin "))
-    assert dict(taken) == steps_of(place, resend=resend)
+    assert dict(taken) == steps_of(place.kind, resend=resend)
     stage.assert_delivered()
 
 
-@pytest.mark.parametrize("case", CHOSEN, ids=str)
-def test_p1_to_p6_hold_when_killed_and_after_recovery(executions: Executions, case: Case) -> None:
-    check(executions, case)
+@of_cases(CHOSEN)
+def test_p1_to_p6_hold_when_killed_and_after_recovery(executions: Executions, place: Place, case: Case) -> None:
+    check(executions, place, case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", REST, ids=str)
-def test_p1_to_p6_hold_when_killed_anywhere(executions: Executions, case: Case) -> None:
-    check(executions, case)
+@of_cases(REST)
+def test_p1_to_p6_hold_when_killed_anywhere(executions: Executions, place: Place, case: Case) -> None:
+    check(executions, place, case)
 
 
-def check(executions: Executions, case: Case) -> None:
-    stage = executions.case(case.place)
+def check(executions: Executions, place: Place, case: Case) -> None:
+    stage = executions.case(place)
     before: set[str] = set()
     if case.resend:
         assert stage.run()[0] == 0
-        before = stage.data_files()
+        before = stage.watch.data_files()
     death = (case.death.what, case.death.nth, case.death.when)
     status, log = stage.run(resend=case.resend, death=death)
     assert status == -signal.SIGKILL
     killed = stage.newest_run()
     assert killed.status is dg.DagsterRunStatus.STARTED
-    new = stage.data_files() - before
+    new = stage.watch.data_files() - before
 
     _p1_all_or_nothing_was_staged(log, new)
     for manifest in live_manifests(stage.store):
@@ -284,9 +249,9 @@ def check(executions: Executions, case: Case) -> None:
         assert all(mark in file.name for file in manifest.files)
         assert new <= {file.path for file in manifest.files}
     sweep(stage.store, stage.job.dataflow, "orders", stage.ledger, dry_run=False)
-    stage.assert_no_leftovers()
     stage.assert_delivered()
-    stage.assert_foreign_untouched()  # P6
+    stage.watch.assert_swept()
+    stage.watch.assert_foreign_untouched()
 
 
 def _p1_all_or_nothing_was_staged(log: list[str], visible: set[str]) -> None:
@@ -309,14 +274,3 @@ def _p3_recorded_is_complete(stage: Stage) -> None:
     assert START in live
     superseded = {ref.path for ref in live[START].supersedes}
     assert recorded.manifest_path in {live[START].path, *superseded}
-
-
-def _begin_foreign_upload(job: Job) -> None:
-    """Bytes that somebody else is still sending to the same folder."""
-    if job.endpoint:
-        key = f"{job.folder}/{FOREIGN_UPLOAD}"
-        Weed(job.endpoint).client().create_multipart_upload(Bucket=job.bucket, Key=key)
-    else:
-        staged = Path(job.folder) / HIDDEN_FOLDER / "staging" / f"{FOREIGN_UPLOAD}.staged"
-        staged.parent.mkdir(parents=True)
-        staged.write_bytes(b"theirs")

@@ -17,11 +17,9 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_export.destinations.contract import Store
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.local import LocalStore
-from dataset_export.destinations.s3 import S3Store
-from dataset_export.destinations.s3_parts import MIN_PART_BYTES
+from dataset_export.destinations.policy import Policy
 from dataset_export.export import plan as plan_module
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time
@@ -46,7 +44,8 @@ class Job:
         home: DAGSTER_HOME.
         lake: the Delta table.
         dataflow: its name: every case has a dataflow of its own.
-        folder: local destination; with `endpoint` the folder in `bucket`.
+        destination: the class of the destination, `module:name`.
+        fields: of the destination.
         resend: deliver again what is complete.
         reexecute: id of the run to execute again from where it failed.
         log: file for the steps.
@@ -56,25 +55,21 @@ class Job:
     home: str
     lake: str
     dataflow: str
-    folder: str
-    log: str
-    endpoint: str = ""
-    bucket: str = ""
+    destination: str
+    fields: dict[str, Any]
+    log: str = ""
     resend: bool = False
     reexecute: str = ""
     death: tuple[str, int, str] | None = None
 
-    @property
-    def store(self) -> Store:
-        from dataset_export_tests.servers.weed import Weed
-
-        if not self.endpoint:
-            return LocalStore(Path(self.folder))
-        return S3Store(Weed(self.endpoint).client, self.bucket, self.folder, part_size=MIN_PART_BYTES)
+    def make_destination(self) -> DestinationIOManager:
+        """The destination, made anew from its fields as the process of a run does."""
+        module, _, name = self.destination.partition(":")
+        return getattr(import_module(module), name)(**self.fields)
 
     @property
     def flow(self) -> Dataflow:
-        # Its store is not used: the resource is made of `store` above.
+        # Its store is not used: the resource is made of the destination above.
         return replace(Exporter(LocalStore(Path(self.home)), self.lake).dataflow, name=self.dataflow)
 
     def to_json(self) -> str:
@@ -85,7 +80,10 @@ class MortalDestination(DestinationIOManager):
     """The destination of the job that is going on."""
 
     def build_store(self) -> Any:
-        return MortalStore(current().store, STEPS[0])
+        return MortalStore(current().make_destination().build_store(), STEPS[0])
+
+    def policy(self) -> Policy:
+        return current().make_destination().policy()
 
 
 CURRENT: list[Job] = []
@@ -122,14 +120,17 @@ def execute(job: Job) -> None:
 # Imported for the children, which would each do it again. Importing starts no threads, so it is safe to fork.
 IMPORTED = (
     "arro3.io",
+    "asyncssh",
+    "azure.storage.blob",
+    "azure.storage.filedatalake",
     "boto3.session",
     "dagster_aws.s3",
     "deltalake",
+    "google.cloud.storage",
     "isal.igzip",
     "jsonschema.validators",
     "obstore.store",
     "pyarrow.parquet",
-    "dataset_export_tests.servers.weed",
 )
 
 
