@@ -8,9 +8,10 @@ import pytest
 from dataset_export.destinations.contract import Store
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
+from dataset_export_tests.servers.dfs import DataLake, running_data_lake
 from dataset_export_tests.servers.weed import Weed, running_weed
 
-KINDS = ("local", "amazon_s3", "azure_blob", "data_landing_zone")
+KINDS = ("local", "amazon_s3", "azure_blob", "data_landing_zone", "adls_gen2")
 """Types of destination; `places` has a module of each, which opens one."""
 
 
@@ -25,6 +26,13 @@ def weed() -> Iterator[Weed]:
 def azurite() -> Iterator[Azurite]:
     """An Azurite server, started by the first test that asks for it."""
     with running_azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def data_lake() -> Iterator[DataLake]:
+    """A Data Lake server, started by the first test that asks for it."""
+    with running_data_lake() as server:
         yield server
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field, RootModel
 
 from dataset_export.components.declaration import Declaration
+from dataset_export.components.destination_types.adls_gen2 import ADLSGen2Attributes
 from dataset_export.components.destination_types.amazon_s3 import S3Attributes
 from dataset_export.components.destination_types.attributes import resource_field
 from dataset_export.components.destination_types.azure_blob import AzureBlobAttributes
@@ -22,7 +23,7 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
 
-AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes | DataLandingZoneAttributes
+AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes | DataLandingZoneAttributes | ADLSGen2Attributes
 
 
 class DestinationAttributes(RootModel[Annotated[AnyType, Field(discriminator="type")]]):
