@@ -86,12 +86,12 @@ EVERY = [case for kind in KINDS for resend in (False, True) for case in matrix(k
 SAMPLE = [
     (False, Death("stage", 2, "inside"), "re-execution"),
     (False, Death("publish", 2, "after"), "re-execution"),
-    (False, Death("put-manifest", 1, "after"), "new run"),
 ]
 """What the default suite runs at every destination; `CHOSEN` besides."""
 
 CHOSEN = [
     *(Case(kind, *sample) for kind in KINDS for sample in SAMPLE),
+    *(Case(kind, False, Death("put-manifest", 1, "after"), "new run") for kind in WHOLE),
     Case("local", False, Death("link", 3, "after"), "re-execution"),
     Case("local", True, Death("delete-file", 2, "after"), "new run"),
     Case("amazon_s3", False, Death("stage", 3, "inside"), "sweep"),

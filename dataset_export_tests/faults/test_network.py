@@ -1,27 +1,18 @@
 """Exports through a network and a service that fail in all the ways they do: the export or its retry delivers, and P1 to
 P7 hold whatever was lost on the way."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
-import pyarrow as pa
 import pytest
 
 from dataset_export.destinations import retry
-from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.errors import AccessDenied, ExportError, StorageFull, TransientError
-from dataset_export.export.manifest import Manifest
-from dataset_export.export.sweep import sweep
 from dataset_export_tests.conftest import KINDS
-from dataset_export_tests.export.exporter import START, Exporter
-from dataset_export_tests.faults.moments import WatchedStore
-from dataset_export_tests.faults.promises import Watch
+from dataset_export_tests.faults.delivery import MID_PART, Delivery
 from dataset_export_tests.faults.service_answers import answer
-from dataset_export_tests.lake.delta_tables import DeltaBuilder
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.proxy import ALL, Cut, LoseAnswer, Proxy, Reset, running_proxy
 
@@ -38,24 +29,8 @@ def also(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-HOUR = 9_000
-"""After START: later than the tables' commits."""
-FOLDER = "orders/exportTime=202711110800"
-MID_PART = 50_000
-BIG_FILE = [hash((number, "row")) for number in range(20_000)]
-"""Random numbers do not compress: a file of more than `MID_PART` bytes."""
-ROWS = Counter([*BIG_FILE, 1, 2, 3])
 EVER = float("inf")
 MOST_PIECES = 40
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
-    delta = DeltaBuilder(str(tmp_path_factory.mktemp("network") / "lake"))
-    delta.write(pa.table({"id": pa.array(BIG_FILE, pa.int64())}))
-    for ids in ([1, 2], [3]):
-        delta.write(pa.table({"id": pa.array(ids, pa.int64())}))
-    return delta.uri
 
 
 @pytest.fixture
@@ -69,73 +44,32 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.02)
 
 
-class Delivery:
-    """One export time of one dataset to `place` through `proxy`, and what the server's own door shows of it."""
+class Proxied(Delivery):
+    """A delivery through `proxy`."""
 
     def __init__(self, place: Place, proxy: Proxy, lake: str) -> None:
         assert place.at_port is not None
-        self.place = place
+        super().__init__(place, place.at_port(proxy.port).store(), lake)
         self.proxy = proxy
-        self.watch = Watch(place, FOLDER)
-        self.through = place.at_port(proxy.port).store()
-        self.exporter = Exporter(self.through, lake, encoding=Encoding(Format.JSON, Compression.GZIP))
-        self.run_id = str(uuid4())
-
-    def run(self, **at: Callable[[], object]) -> Manifest:
-        """The export, or its retry. `at` says what happens right before the first step of a name (`_` for `-`)."""
-        steps = {step.replace("_", "-"): happen for step, happen in at.items()}
-        return self.exporter.export(HOUR, self.run_id, store=WatchedStore(self.through, steps))
-
-    def resend(self, **at: Callable[[], object]) -> Manifest:
-        """The same as another run."""
-        self.run_id = str(uuid4())
-        steps = {step.replace("_", "-"): happen for step, happen in at.items()}
-        return self.exporter.export(HOUR, self.run_id, resend=True, store=WatchedStore(self.through, steps))
-
-    def sweep(self) -> None:
-        sweep(self.place.store, "hourly", "orders", self.exporter.ledger, dry_run=False)
-
-    def assert_delivered(self) -> None:
-        """All promises, before and after a sweep."""
-        for _ in range(2):
-            recorded = self.exporter.ledger.at(self.exporter.request(HOUR).export_time)
-            manifest = self.watch.assert_delivered(ROWS, recorded)
-            assert manifest.run_id == self.run_id  # P4
-            self.watch.assert_foreign_untouched()
-            self.sweep()
-        self.watch.assert_swept()
-
-    def assert_nothing_but_theirs(self) -> None:
-        """P6 without a retry: what failed is not visible, and a sweep removes the rest."""
-        self.watch.assert_nothing_visible()
-        self.sweep()
-        self.watch.assert_swept()
-        self.watch.assert_foreign_untouched()
 
 
 @pytest.fixture
-def delivery(place: Place, proxy: Proxy, lake: str) -> Delivery:
-    return Delivery(place, proxy, lake)
-
-
-def test_export_time_of_the_folder() -> None:
-    """The folder with foreign files is the one exported to."""
-    assert Exporter(store=None, uri="").request(HOUR).folder == FOLDER  # type: ignore[arg-type]
-    assert START.hour == 8
+def delivery(place: Place, proxy: Proxy, lake: str) -> Proxied:
+    return Proxied(place, proxy, lake)
 
 
 @each_http
 class TestReset:
     """The connection breaks in the middle of a file."""
 
-    def test_p4_once(self, delivery: Delivery) -> None:
+    def test_p4_once(self, delivery: Proxied) -> None:
         fault = Reset(larger=MID_PART)
         delivery.run(stage=lambda: delivery.proxy.arm(fault))
         assert fault.struck
         delivery.assert_delivered()
 
     @pytest.mark.slow
-    def test_p4_p6_every_time(self, delivery: Delivery) -> None:
+    def test_p4_p6_every_time(self, delivery: Proxied) -> None:
         fault = Reset(larger=MID_PART, times=EVER)
         with pytest.raises(TransientError):
             delivery.run(stage=lambda: delivery.proxy.arm(fault))
@@ -150,7 +84,7 @@ each_opaque = pytest.mark.parametrize("place", [kind for kind in SERVED if kind 
 
 
 @each_opaque
-def test_p4_p6_bytes_stop_mid_file(delivery: Delivery) -> None:
+def test_p4_p6_bytes_stop_mid_file(delivery: Proxied) -> None:
     """The same where the proxy understands nothing. What was sent of a file is sent again by the retry."""
     cut = Cut(sent=MID_PART)
     with suppress(TransientError):
@@ -165,12 +99,12 @@ class TestServer:
     """What needs no knowledge of the protocol."""
 
     @pytest.mark.slow
-    def test_slow_server(self, delivery: Delivery) -> None:
+    def test_slow_server(self, delivery: Proxied) -> None:
         delivery.run(stage=lambda: delivery.proxy.slow(400_000))
         delivery.assert_delivered()
 
     @pytest.mark.parametrize("step", [also("stage"), "publish", also("put_manifest")])
-    def test_p4_server_down_and_back(self, delivery: Delivery, step: str) -> None:
+    def test_p4_server_down_and_back(self, delivery: Proxied, step: str) -> None:
         with pytest.raises(TransientError):
             delivery.run(**{step: delivery.proxy.down})
         if step != "put_manifest":
@@ -180,7 +114,7 @@ class TestServer:
         delivery.assert_delivered()
 
     @pytest.mark.slow
-    def test_p6_server_down_and_swept(self, delivery: Delivery) -> None:
+    def test_p6_server_down_and_swept(self, delivery: Proxied) -> None:
         with pytest.raises(TransientError):
             delivery.run(put_manifest=delivery.proxy.down)
         delivery.proxy.up()
@@ -194,7 +128,7 @@ class TestBusy:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("step", ["put_journal", "stage", "publish", "put_manifest"])
-    def test_server_error_is_tried_again(self, delivery: Delivery, place: Place, step: str) -> None:
+    def test_server_error_is_tried_again(self, delivery: Proxied, place: Place, step: str) -> None:
         fault = answer(place.kind, "broken", times=2)
         delivery.run(**{step: lambda: delivery.proxy.arm(fault)})
         assert len(fault.struck) == 2
@@ -203,7 +137,7 @@ class TestBusy:
     @pytest.mark.parametrize(
         ("step", "what"), [also("stage", "busy"), also("publish", "throttled"), ("put_manifest", "busy")]
     )
-    def test_as_long_as_it_asks(self, delivery: Delivery, place: Place, step: str, what: str) -> None:
+    def test_as_long_as_it_asks(self, delivery: Proxied, place: Place, step: str, what: str) -> None:
         """No sooner than Retry-After says does the same request come again."""
         fault = answer(place.kind, what, retry_after=1)
         delivery.run(**{step: lambda: delivery.proxy.arm(fault)})
@@ -220,7 +154,7 @@ class TestBusy:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("step", ["stage", "publish"])
-    def test_p4_p6_for_too_long(self, delivery: Delivery, place: Place, step: str) -> None:
+    def test_p4_p6_for_too_long(self, delivery: Proxied, place: Place, step: str) -> None:
         fault = answer(place.kind, "busy", times=EVER, anything=True)
         with pytest.raises(TransientError):
             delivery.run(**{step: lambda: delivery.proxy.arm(fault)})
@@ -242,7 +176,7 @@ class TestLostAnswer:
             *(also(step, EVER) for step in ("put_journal", "stage", "publish", "put_manifest")),
         ],
     )
-    def test_p4(self, delivery: Delivery, step: str, times: float) -> None:
+    def test_p4(self, delivery: Proxied, step: str, times: float) -> None:
         fault = LoseAnswer(times=times)
         with suppress(*([TransientError] if times == EVER else [])):
             delivery.run(**{step: lambda: delivery.proxy.arm(fault)})
@@ -253,7 +187,7 @@ class TestLostAnswer:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("step", ["delete_file", "delete_manifest"])
-    def test_p5_while_a_resend_removes_what_it_replaces(self, delivery: Delivery, step: str) -> None:
+    def test_p5_while_a_resend_removes_what_it_replaces(self, delivery: Proxied, step: str) -> None:
         delivery.run()
         fault = LoseAnswer()
         delivery.resend(**{step: lambda: delivery.proxy.arm(fault)})
@@ -295,14 +229,14 @@ class TestRefused:
     """The service says no in the middle of an export."""
 
     @pytest.mark.parametrize("step", [also("stage"), "publish"])
-    def test_p1_p6_expired_credentials(self, delivery: Delivery, place: Place, step: str) -> None:
+    def test_p1_p6_expired_credentials(self, delivery: Proxied, place: Place, step: str) -> None:
         self._refused_at(step, AccessDenied, delivery, place, "expired")
 
     @pytest.mark.parametrize("step", ["stage", also("publish")])
-    def test_p1_p6_storage_full(self, delivery: Delivery, place: Place, step: str) -> None:
+    def test_p1_p6_storage_full(self, delivery: Proxied, place: Place, step: str) -> None:
         self._refused_at(step, StorageFull, delivery, place, "full")
 
-    def _refused_at(self, step: str, error: type[ExportError], delivery: Delivery, place: Place, what: str) -> None:
+    def _refused_at(self, step: str, error: type[ExportError], delivery: Proxied, place: Place, what: str) -> None:
         fault = answer(place.kind, what, times=EVER, anything=what == "expired")
         with pytest.raises(error):
             delivery.run(**{step: lambda: delivery.proxy.arm(fault)})
