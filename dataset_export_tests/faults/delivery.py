@@ -23,7 +23,7 @@ HOUR = 9_000
 """After START: later than the tables' commits."""
 FOLDER = f"orders/exportTime={START + timedelta(hours=HOUR):%Y%m%d%H%M}"
 MID_PART = 50_000
-BIG_FILE = Random(7).sample(range(2**63), 20_000)
+BIG_FILE = Random(7).sample(range(2**62), 20_000)
 """Random numbers do not compress: a file of more than `MID_PART` bytes."""
 ROWS = Counter([*BIG_FILE, 1, 2, 3])
 
