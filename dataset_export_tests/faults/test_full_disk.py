@@ -22,7 +22,7 @@ ROOM = 100 << 10
 
 @pytest.mark.parametrize("place", ON_A_DISK, indirect=True)
 def test_p1_p6_disk_is_full_and_then_is_not(place: Place, lake: str) -> None:
-    folder: Path = vars(place.witness)["folder"]
+    folder = Path(vars(place.witness)["folder"])
     with small_disk(folder, DISK):
         delivery = Delivery(place, place.store, lake)
         ballast = folder / HIDDEN_FOLDER / "ballast"

@@ -217,7 +217,9 @@ def test_p4_whichever_answer_is_lost(place: Place, proxy: Proxy, step: str) -> N
         act()
         with place.store.open(path) as stream:
             assert stream.read() == data
-        assert list(place.store.leftovers()) == []
+        for leftover in place.store.leftovers():
+            assert (step, leftover.path) == ("put", path)  # a hidden file whose removal was cut off: for a sweep
+            place.store.discard_leftover(leftover)
         if not (cut.done or fault.struck):
             assert number > 1
             return
