@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import ssl
+import sys
 import tempfile
 import threading
 import time
@@ -46,6 +47,7 @@ class Fault:
         times: how many requests.
         status: of an answer that is given instead, with `code` and `headers`; 0 for none.
         lost: the request is carried out and the connection breaks before the answer.
+        then: called when the request is carried out, before the answer.
         done: the statuses of the answers that were lost or given.
     """
 
@@ -56,6 +58,7 @@ class Fault:
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
+    then: Callable[[], object] | None = None
     done: list[int] = field(default_factory=list[int])
 
 
@@ -124,8 +127,7 @@ class DataLake:
 def running_data_lake(*, hierarchical: bool = True, tls: bool = False) -> Iterator[DataLake]:
     """Start the server in threads of this process, until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="dfs-"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     key = base64.b64encode(secrets.token_bytes(64)).decode()
     lake = DataLake(
         f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/{ACCOUNT}",
@@ -139,7 +141,7 @@ def running_data_lake(*, hierarchical: bool = True, tls: bool = False) -> Iterat
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem", folder / "server.key")
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.lake = lake  # type: ignore[attr-defined]
+    server.lake = lake
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="dfs", daemon=True)
     thread.start()
     try:
@@ -151,6 +153,18 @@ def running_data_lake(*, hierarchical: bool = True, tls: bool = False) -> Iterat
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Server(ThreadingHTTPServer):
+    """Listens; a thread for each connection."""
+
+    daemon_threads = True
+    lake: DataLake
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that break their connection."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -160,7 +174,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.lake: DataLake = self.server.lake  # type: ignore[attr-defined]
+        assert isinstance(self.server, Server)
+        self.lake = self.server.lake
 
     def do_request(self) -> None:
         """Answer one request, or do to it what a fault says."""
@@ -171,6 +186,7 @@ class Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         self.query = dict(parse_qsl(split.query, keep_blank_values=True))
         self.lost = fault.lost if fault else False
+        self.then = fault.then if fault else None
         self.status_sent = 0
         account, self.name, self.place = [*split.path[1:].split("/", 2), "", ""][:3]
         self.place = unquote(self.place).strip("/")
@@ -368,6 +384,8 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self._receive_rest()
         self.status_sent = status
+        if self.then is not None:
+            self.then()
         if self.lost:
             return
         self.send_response(status)
