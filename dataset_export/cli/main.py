@@ -9,6 +9,7 @@ import click
 from dataset_export import __version__
 from dataset_export.cli.delivered import manifest, sweep
 from dataset_export.cli.demo import demo
+from dataset_export.cli.doctor import doctor, policy
 from dataset_export.cli.listing import dataflows, preview
 from dataset_export.cli.planning import plan
 from dataset_export.cli.running import resend, run
@@ -83,7 +84,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.call_on_close(session.close)
 
 
-for command in (dataflows, preview, plan, run, resend, manifest, verify, sweep, demo):
+for command in (dataflows, preview, plan, run, resend, manifest, verify, sweep, doctor, policy, demo):
     cli.add_command(command)
 
 

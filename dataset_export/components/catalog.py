@@ -15,6 +15,7 @@ from dataset_export.components.destination import Destination as DestinationComp
 from dataset_export.components.organization import Organization as OrganizationComponent
 from dataset_export.components.project import plain_errors, project_tree, quiet_definitions
 from dataset_export.destinations.contract import Store
+from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow, Dataset, DestinationInfo, Organization
 
@@ -46,11 +47,22 @@ class Catalog:
             UsageError: when there is no such destination.
             ConfigError: when one of its secrets is not there.
         """
+        return self._destination(destination_id).store()
+
+    def io_manager(self, destination_id: str) -> DestinationIOManager:
+        """The IO manager of a destination as declared: its secrets are references, not read.
+
+        Raises:
+            UsageError: when there is no such destination.
+        """
+        return self._destination(destination_id).io_manager
+
+    def _destination(self, destination_id: str) -> DestinationComponent:
         destinations = declared(self._tree, DestinationComponent)
         if destination_id not in destinations:
             known = ", ".join(sorted(destinations)) or "none"
             raise UsageError(f"there is no destination {destination_id!r}; declared are {known}")
-        return destinations[destination_id].store()
+        return destinations[destination_id]
 
 
 def load_catalog(project_root: Path | None = None, defs_folder: Path | None = None) -> Catalog:

@@ -55,6 +55,9 @@ class DeclaredCatalog:
     def store(self, destination_id: str) -> Store:
         return self.destinations[destination_id].store()
 
+    def io_manager(self, destination_id: str) -> DestinationIOManager:
+        return self.destinations[destination_id]
+
 
 @dataclass(frozen=True)
 class World:
