@@ -13,6 +13,7 @@ from dataset_export.components.destination_types.attributes import resource_fiel
 from dataset_export.components.destination_types.azure_blob import AzureBlobAttributes
 from dataset_export.components.destination_types.data_landing_zone import DataLandingZoneAttributes
 from dataset_export.components.destination_types.local import LocalAttributes
+from dataset_export.components.destination_types.sftp import SFTPAttributes
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
 from dataset_export.destinations.contract import Store
@@ -23,7 +24,14 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
 
-AnyType = LocalAttributes | S3Attributes | AzureBlobAttributes | DataLandingZoneAttributes | ADLSGen2Attributes
+AnyType = (
+    LocalAttributes
+    | S3Attributes
+    | AzureBlobAttributes
+    | DataLandingZoneAttributes
+    | ADLSGen2Attributes
+    | SFTPAttributes
+)
 
 
 class DestinationAttributes(RootModel[Annotated[AnyType, Field(discriminator="type")]]):
