@@ -37,7 +37,8 @@ RULES = (
     Rule(IntegrityError, frozenset({"Md5Mismatch", "Crc64Mismatch"}), (), "the bytes changed on their way: run the export again"),
     Rule(
         TransientError,
-        frozenset({"ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "FilesystemBeingDeleted"}),
+        frozenset({"ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "FilesystemBeingDeleted",
+                   "InternalOperationAbortError", "SourcePathIsBeingDeleted", "DestinationPathIsBeingDeleted"}),
         (),
         "it is tried again",
     ),

@@ -171,6 +171,30 @@ class TestLostAnswers:
             stage(store, PATH, bytes(20 * MIB))
         assert data_lake.file_systems[file_system].files() == []
 
+    @pytest.mark.parametrize("position", [0, 8 * MIB])
+    def test_p6_bytes_that_change_on_their_way(
+        self, data_lake: DataLake, file_system: str, store: ADLSGen2Store, position: int
+    ) -> None:
+        fault = data_lake.arm(Fault("PATCH", f"position={position}$", garbled=True))
+        with pytest.raises(IntegrityError, match="Md5Mismatch"):
+            stage(store, PATH, bytes(20 * MIB))
+        assert fault.done == [400]
+        assert data_lake.file_systems[file_system].files() == []
+
+    def test_p2_bytes_of_a_put_that_change_on_their_way(self, data_lake: DataLake, store: ADLSGen2Store) -> None:
+        data_lake.arm(Fault("PATCH", "action=append", garbled=True))
+        with pytest.raises(IntegrityError, match="Md5Mismatch"):
+            store.put("m.json", b"{}")
+        assert paths(store) == []
+        assert list(store.leftovers()) == []
+
+    @pytest.mark.parametrize("code", ["InternalOperationAbortError", "DestinationPathIsBeingDeleted"])
+    def test_rename_that_met_another_one(self, data_lake: DataLake, store: ADLSGen2Store, code: str) -> None:
+        staged = stage(store, PATH, b"rows")
+        data_lake.arm(Fault("PUT", RENAME, status=409, code=code))
+        store.publish(staged)
+        assert read(store, PATH) == b"rows"
+
     def test_p4_killed_between_rename_and_answer(
         self, data_lake: DataLake, file_system: str, store: ADLSGen2Store
     ) -> None:

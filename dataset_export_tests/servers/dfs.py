@@ -47,6 +47,7 @@ class Fault:
         times: how many requests.
         status: of an answer that is given instead, with `code` and `headers`; 0 for none.
         lost: the request is carried out and the connection breaks before the answer.
+        garbled: the first byte of the body arrives as another one.
         then: called when the request is carried out, before the answer.
         done: the statuses of the answers that were lost or given.
     """
@@ -58,6 +59,7 @@ class Fault:
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
+    garbled: bool = False
     then: Callable[[], object] | None = None
     done: list[int] = field(default_factory=list[int])
 
@@ -186,6 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         self.query = dict(parse_qsl(split.query, keep_blank_values=True))
         self.lost = fault.lost if fault else False
+        self.garbled = fault.garbled if fault else False
         self.then = fault.then if fault else None
         self.status_sent = 0
         account, self.name, self.place = [*split.path[1:].split("/", 2), "", ""][:3]
@@ -409,6 +412,9 @@ class Handler(BaseHTTPRequestHandler):
     def _receive(self, size: int) -> bytes:
         chunk = self.rfile.read(min(size, self.left))
         self.left -= len(chunk)
+        if self.garbled:
+            self.garbled = False
+            return bytes([chunk[0] ^ 1]) + chunk[1:]
         return chunk
 
     def _receive_rest(self) -> None:
