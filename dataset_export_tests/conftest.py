@@ -9,10 +9,11 @@ from dataset_export.destinations.contract import Store
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
 from dataset_export_tests.servers.dfs import DataLake, running_data_lake
+from dataset_export_tests.servers.gcs import CloudStorage, running_cloud_storage
 from dataset_export_tests.servers.openssh import OpenSSH, running_openssh
 from dataset_export_tests.servers.weed import Weed, running_weed
 
-KINDS = ("local", "amazon_s3", "azure_blob", "data_landing_zone", "adls_gen2", "sftp")
+KINDS = ("local", "amazon_s3", "google_cloud_storage", "azure_blob", "data_landing_zone", "adls_gen2", "sftp")
 """Types of destination; `places` has a module of each, which opens one."""
 
 
@@ -34,6 +35,13 @@ def azurite() -> Iterator[Azurite]:
 def data_lake() -> Iterator[DataLake]:
     """A Data Lake server, started by the first test that asks for it."""
     with running_data_lake() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cloud_storage() -> Iterator[CloudStorage]:
+    """A Google Cloud Storage server, started by the first test that asks for it."""
+    with running_cloud_storage() as server:
         yield server
 
 

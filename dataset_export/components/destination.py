@@ -12,6 +12,7 @@ from dataset_export.components.destination_types.amazon_s3 import S3Attributes
 from dataset_export.components.destination_types.attributes import resource_field
 from dataset_export.components.destination_types.azure_blob import AzureBlobAttributes
 from dataset_export.components.destination_types.data_landing_zone import DataLandingZoneAttributes
+from dataset_export.components.destination_types.google_cloud_storage import GCSAttributes
 from dataset_export.components.destination_types.local import LocalAttributes
 from dataset_export.components.destination_types.sftp import SFTPAttributes
 from dataset_export.components.scaffold import TemplateScaffolder
@@ -27,6 +28,7 @@ from dataset_export.secret_refs import SecretRef
 AnyType = (
     LocalAttributes
     | S3Attributes
+    | GCSAttributes
     | AzureBlobAttributes
     | DataLandingZoneAttributes
     | ADLSGen2Attributes

@@ -26,14 +26,9 @@ def azure_json(code: str) -> tuple[dict[str, str], bytes]:
     return {"Content-Type": "application/json", "x-ms-error-code": code}, body.encode()
 
 
-def google_json(code: str) -> tuple[dict[str, str], bytes]:
-    error = {"message": "as the test asked", "errors": [{"reason": code, "message": "as the test asked"}]}
-    return {"Content-Type": "application/json"}, json.dumps({"error": error}).encode()
-
-
 STYLES: dict[str, Callable[[str], tuple[dict[str, str], bytes]]] = {
     "amazon_s3": xml,
-    "google_cloud_storage": google_json,
+    "google_cloud_storage": xml,
     "azure_blob": azure_xml,
     "data_landing_zone": azure_xml,
     "adls_gen2": azure_json,
@@ -55,11 +50,11 @@ WORDS: dict[str, dict[str, Words]] = {
         "expired": (400, "ExpiredToken"),
     },
     "google_cloud_storage": {
-        "broken": (500, "internalError"),
-        "busy": (503, "backendError"),
-        "throttled": (429, "rateLimitExceeded"),
-        "full": (507, "insufficientStorage"),
-        "expired": (401, "authError"),
+        "broken": (500, "InternalError"),
+        "busy": (503, "ServiceUnavailable"),
+        "throttled": (429, "SlowDown"),
+        "full": (507, "InsufficientStorage"),
+        "expired": (401, "AuthenticationRequired"),
     },
     "azure_blob": AZURE,
     "data_landing_zone": AZURE,
