@@ -1,4 +1,5 @@
-"""A Google Cloud Storage server for the tests, on loopback: the calls of the XML API that the store makes.
+"""A Google Cloud Storage server for the tests, on loopback: the calls of the XML API that the store makes, and a
+few of the JSON API by which Google's own client sees the same objects.
 
 Neither emulator that can be installed has the XML API's multipart uploads, HMAC keys or any check of credentials. This
 one follows the public reference of the XML API and is strict where that is: signatures, conditions on generations (which
@@ -26,6 +27,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from dataset_export_tests.servers.certificates import write_certificates
 from dataset_export_tests.servers.gcs_access import Access
 from dataset_export_tests.servers.gcs_bucket import CHUNK, Blob, Body, Bucket, Refused, etag_of
+from dataset_export_tests.servers.gcs_json import is_json, refusal, reply
 from dataset_export_tests.servers.gcs_xml import (
     completed,
     copied,
@@ -128,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if (self.command, split.path) == ("POST", "/token"):
                 self._token()
+            elif is_json(split.path):
+                self._answer_json()
             else:
                 self._answer(name)
         except Refused as refused:
@@ -152,6 +156,15 @@ class Handler(BaseHTTPRequestHandler):
         self._check_conditions_known()
         self.storage.access.require(*permissions)
         operation()
+
+    def _answer_json(self) -> None:
+        body = self._read()
+        try:
+            self.storage.access.check(self.command, self.path, self.sent)
+            answer = reply(self.storage.buckets, self.command, self.path, self.sent, body, self.storage.page)
+        except Refused as refused:
+            answer = refusal(refused)
+        self._send(answer.status, answer.kind, answer.body)
 
     def _operation(self) -> tuple[Callable[[], None], Permissions, set[str]]:
         """What to do, what it needs, and which parameters it has."""
