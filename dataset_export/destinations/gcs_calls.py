@@ -37,6 +37,7 @@ RULES = (
     Rule(NotFound, {"NoSuchBucket"}, (), "create the bucket or correct its name"),
     Rule(StorageFull, {"EntityTooLarge"}, (413,), "limit the bytes per file"),
     Rule(IntegrityError, {"BadDigest"}, (), "the bytes changed on their way: run the export again"),
+    Rule(IntegrityError, {"NoSuchUpload"}, (), "somebody ended this upload, or another try did: run the export again"),
     Rule(ConfigError, {"RequestTimeTooSkewed"}, (), "set the clock of this machine"),
     Rule(
         ConfigError,
