@@ -36,14 +36,21 @@ POOL_CONNECTIONS = 32
 RULES = (
     Rule(NotFound, {"NoSuchBucket"}, (), "create the bucket or correct its name"),
     Rule(StorageFull, {"EntityTooLarge"}, (413,), "limit the bytes per file"),
-    Rule(IntegrityError, {"BadDigest"}, (), "the bytes changed on their way: run the export again"),
+    Rule(IntegrityError, {"BadDigest", "CrcMismatch"}, (), "the bytes changed on their way: run the export again"),
     Rule(IntegrityError, {"NoSuchUpload"}, (), "somebody ended this upload, or another try did: run the export again"),
     Rule(ConfigError, {"RequestTimeTooSkewed"}, (), "set the clock of this machine"),
     Rule(
         ConfigError,
         {"UserProjectMissing", "UserProjectAccountProblem", "AccountProblem"},
         (),
-        "the bucket or its project asks for another billing account: see to the billing of the project",
+        "see to the billing of the bucket's project, and of the quota project of the credentials",
+    ),
+    Rule(
+        ConfigError,
+        {"CloudKmsBadKey", "CloudKmsDisabledKey", "CloudKmsEncryptionKeyNotFound", "CloudKmsDecryptionKeyNotFound",
+         "CloudKmsKeyLocationNotAllowed"},
+        (),
+        "see to the Cloud KMS key by which the bucket encrypts",
     ),
     Rule(
         ConfigError,

@@ -216,6 +216,25 @@ class TestBusy:
         with pytest.raises(ConfigError, match="does not page"):
             list(store.list(""))
 
+    @pytest.mark.parametrize(
+        ("code", "status", "error", "advice"),
+        [
+            ("UserProjectAccountProblem", 403, ConfigError, "billing"),
+            ("CloudKmsDisabledKey", 400, ConfigError, "KMS"),
+            ("RetentionPolicyNotMet", 403, ConfigError, "retention policy"),
+            ("CrcMismatch", 400, IntegrityError, "changed on their way"),
+            ("PermanentRedirect", 301, ConfigError, "check the fields"),
+        ],
+    )
+    def test_what_stays_wrong_is_not_tried_again(
+        self, store: GCSStore, proxy: Proxy, code: str, status: int, error: type[Exception], advice: str
+    ) -> None:
+        body = f"<Error><Code>{code}</Code><Message>As it is.</Message><Details>more</Details></Error>"
+        fault = proxy.arm(Answer(status=status, body=body.encode(), times=100))
+        with pytest.raises(error, match=rf"{code} \({status}, As it is, request id unknown\); .*{advice}"):
+            store.put("m.json", b"{}")
+        assert len(fault.struck) == 1
+
     def test_a_full_service(self, store: GCSStore, proxy: Proxy) -> None:
         proxy.arm(Answer(status=413, body=b"<Error><Code>EntityTooLarge</Code></Error>"))
         with pytest.raises(StorageFull, match="limit the bytes per file"):

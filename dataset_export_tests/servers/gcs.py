@@ -277,7 +277,7 @@ class Handler(BaseHTTPRequestHandler):
         self._head(204, [], 0)
 
     def _token(self) -> None:
-        status, answer = self.storage.access.grant(self._read().decode(), self.storage.endpoint)
+        status, answer = self.storage.access.grant(self._read().decode())
         self._send(status, "application/json", json.dumps(answer).encode())
 
     def _match(self) -> str | None:

@@ -24,6 +24,8 @@ SCOPES = {
     "https://www.googleapis.com/auth/devstorage.full_control",
     "https://www.googleapis.com/auth/cloud-platform",
 }
+AUDIENCE = "https://oauth2.googleapis.com/token"
+"""Whom an assertion is for: this one, wherever the key says that tokens are issued."""
 ANYTHING = None
 SKEW = timedelta(minutes=15)
 
@@ -63,14 +65,14 @@ class Access:
         }  # fmt: skip
         return json.dumps(key)
 
-    def grant(self, form: str, endpoint: str) -> tuple[int, dict[str, object]]:
+    def grant(self, form: str) -> tuple[int, dict[str, object]]:
         """The answer to a request for a token: a signed assertion, exchanged (RFC 7523)."""
         given = {name: values[0] for name, values in parse_qs(form).items()}
         if given.get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer":
             return 400, {"error": "unsupported_grant_type"}
         try:
             claims = jwt.decode(
-                given.get("assertion", ""), self._key.public_key(), algorithms=["RS256"], audience=f"{endpoint}/token",
+                given.get("assertion", ""), self._key.public_key(), algorithms=["RS256"], audience=AUDIENCE,
                 issuer=ACCOUNT, options={"require": ["exp", "iat", "aud", "iss"]},
             )  # fmt: skip
         except jwt.InvalidTokenError:

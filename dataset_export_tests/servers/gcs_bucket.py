@@ -70,7 +70,8 @@ class Body:
             if name not in {"crc32c", "md5"}:
                 raise Refused(400, "InvalidDigest")
             if value != getattr(self, name):
-                raise Refused(400, "BadDigest", f"The {name.upper()} you specified did not match what we computed.")
+                code = "CrcMismatch" if name == "crc32c" else "BadDigest"
+                raise Refused(400, code, f"The {name.upper()} you specified did not match what we computed.")
 
 
 @dataclass(frozen=True)

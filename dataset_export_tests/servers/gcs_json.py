@@ -16,7 +16,6 @@ REASONS = {
     "NoSuchKey": (404, "notFound"),
     "NoSuchBucket": (404, "notFound"),
     "PreconditionFailed": (412, "conditionNotMet"),
-    "BadDigest": (400, "invalid"),
     "AccessDenied": (403, "forbidden"),
     "AuthenticationRequired": (401, "authError"),
 }
