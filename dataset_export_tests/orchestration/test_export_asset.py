@@ -13,7 +13,8 @@ import pytest
 
 from dataset_export.destinations.contract import Store
 from dataset_export.destinations.io_manager import DestinationIOManager
-from dataset_export.destinations.local import LocalStore
+from dataset_export.destinations.local import LocalDestination, LocalStore
+from dataset_export.destinations.policy import Policy
 from dataset_export.errors import AccessDenied, TransientError
 from dataset_export.export import plan as plan_module
 from dataset_export.export.dataflow import Dataflow
@@ -72,6 +73,9 @@ class WatchedDestination(DestinationIOManager):
 
     def build_store(self) -> Any:
         return STORES.setdefault(self.folder, WatchedStore(LocalStore(Path(self.folder))))
+
+    def policy(self) -> Policy:
+        return LocalDestination(folder=self.folder).policy()
 
 
 class World:
