@@ -1,9 +1,11 @@
 """Sending one file as parts, several at a time, in bounded memory.
 
-At most `WORKERS` + 1 parts wait or travel while one more is being filled. A subclass says what a part is at its service.
+Parts are held until the service has them: those that wait or travel (`PartUpload.at_once`) and the one that is being
+filled. A subclass says what a part is at its service.
 """
 
 import hashlib
+import io
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
@@ -33,16 +35,22 @@ def first_part_size(smallest: int, size_hint: int | None, max_parts: int) -> int
 
 
 class PartUpload(ABC, Generic[Part]):
-    """One file being staged in parts: an `Upload` but for the calls to the service."""
+    """One file being staged in parts: an `Upload` but for the calls to the service.
 
-    def __init__(self, path: str, *, kind: str, first_part: int, max_parts: int) -> None:
+    Threads are named after `kind`. `with_md5` is whether `handle` gets the MD5 of the file, which costs twice as much time
+    as its SHA-256.
+    """
+
+    def __init__(self, path: str, *, kind: str, first_part: int, max_parts: int, with_md5: bool = True) -> None:
         self.path = path
         self.first_part = first_part
         self._kind = kind
         self._max_parts = max_parts
-        self._digests = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
+        self._digests = {"sha256": hashlib.sha256()}
+        if with_md5:
+            self._digests["md5"] = hashlib.md5(usedforsecurity=False)
         self._bytes = 0
-        self._buffer = bytearray()
+        self._buffer = io.BytesIO()
         self._parts: list[Part] = []
         self._sending: deque[Future[Part]] = deque()
         self._pool: ThreadPoolExecutor | None = None
@@ -58,11 +66,20 @@ class PartUpload(ABC, Generic[Part]):
 
     @abstractmethod
     def handle(self, parts: list[Part], md5: bytes) -> Mapping[str, Any]:
-        """The handle of the receipt, when all `parts` are there; `md5` is that of the whole file."""
+        """The handle of the receipt, when all `parts` are there (none of an empty file); `md5` is that of the whole
+        file, no bytes without `with_md5`."""
 
     @abstractmethod
     def drop(self) -> None:
         """Drop what was sent. Raises ExportError when that fails."""
+
+    def part_bytes(self, number: int) -> int:
+        """Bytes of part `number` (from 1), unless it is the last one."""
+        return part_size(number, self.first_part, self._max_parts)
+
+    def at_once(self, number: int) -> int:
+        """How many parts may wait or travel when part `number` is one of them."""
+        return WORKERS + 1
 
     @property
     def staged(self) -> Staged:
@@ -84,11 +101,11 @@ class PartUpload(ABC, Generic[Part]):
             digest.update(view)
         self._bytes += len(view)
         while view:
-            limit = part_size(self._next_number, self.first_part, self._max_parts)
-            taken = view[: limit - len(self._buffer)]
-            self._buffer += taken
+            limit = self.part_bytes(self._next_number)
+            taken = view[: limit - self._buffer.tell()]
+            self._buffer.write(taken)
             view = view[len(taken) :]
-            if len(self._buffer) == limit:
+            if self._buffer.tell() == limit:
                 self._send()
 
     def __exit__(
@@ -111,23 +128,25 @@ class PartUpload(ABC, Generic[Part]):
         number = self._next_number
         if number > self._max_parts:
             raise StorageFull(
-                f"{self.path} needs more than the {self._max_parts} parts that the service allows: limit the bytes per "
-                "file"
+                f"{self.path} has more than {self._bytes} bytes and needs more than the {self._max_parts} parts that the "
+                "service allows: limit the bytes per file"
             )
-        if len(self._sending) > WORKERS:
+        while len(self._sending) >= self.at_once(number):
             self._parts.append(self._sending.popleft().result())
         if self._pool is None:
             raise RuntimeError("write() belongs inside the with block")
-        body, self._buffer = bytes(self._buffer), bytearray()
+        # Of a BytesIO that is written from its beginning only, this is no copy.
+        body, self._buffer = self._buffer.getvalue(), io.BytesIO()
         self._sending.append(self._pool.submit(self.send_part, number, body))
 
     def _finish(self) -> None:
-        if self._buffer:
+        if self._buffer.tell():
             self._send()
         while self._sending:
             self._parts.append(self._sending.popleft().result())
         self._close_pool()
-        handle = self.handle(self._parts, self._digests["md5"].digest())
+        md5 = self._digests.get("md5")
+        handle = self.handle(self._parts, md5.digest() if md5 else b"")
         self._staged = Staged(self.path, self._bytes, self._digests["sha256"].hexdigest(), handle)
 
     def _abort(self, error: BaseException) -> None:

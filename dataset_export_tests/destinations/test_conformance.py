@@ -467,6 +467,6 @@ def test_check_path_accepts_exactly_what_stays_inside(path: str) -> None:
 def no_threads_left() -> Iterator[None]:
     yield
     deadline = time.monotonic() + 5
-    while left := [one.name for one in threading.enumerate() if one.name.startswith("s3-part")]:
+    while left := [one.name for one in threading.enumerate() if "-part_" in one.name]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)

@@ -164,7 +164,7 @@ class TestLostAnswers:
 
         with pytest.raises(ZeroDivisionError) as caught:
             fail()
-        assert "could not be aborted" in caught.value.__notes__[0]
+        assert "could not be removed" in caught.value.__notes__[0]
 
 
 class TestSameBytesInOtherParts:
