@@ -7,8 +7,10 @@ then it leads to manifests that were written but never recorded.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Set
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Store
 from dataset_export.errors import IntegrityError, StalePlan
@@ -32,6 +34,8 @@ class JournalEntry:
         manifest_path: where its manifest will be.
         lower: the slice's lower version, so that a retry plans the same slice.
         upper: the slice's upper version.
+        repairs: of a repair, path and SHA-256 of the manifest that it repairs and the run that wrote that.
+        resent: of a repair, paths in that manifest of the files that are made anew, so that a retry makes the same.
     """
 
     dataflow: str
@@ -43,6 +47,8 @@ class JournalEntry:
     manifest_path: str
     lower: int | None
     upper: int | None
+    repairs: tuple[str, str, str] | None = None
+    resent: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -95,7 +101,7 @@ def read_journal(store: Store, dataflow: str | None = None, dataset: str | None 
     for found in store.list(folder):
         try:
             with store.open(found.path) as stream:
-                entries.append(JournalEntry(**json.loads(stream.read())))
+                entries.append(_parsed(json.loads(stream.read())))
         except FileNotFoundError:
             continue  # Another run has just forgotten it.
         except (ValueError, TypeError) as error:
@@ -120,15 +126,22 @@ def half_written_entries(store: Store, dataflow: str, dataset: str) -> list[tupl
     return [(one.path.rpartition("/")[2].removesuffix(".json").partition("-")[2], one) for one in left]
 
 
-def abandon(store: Store, entry: JournalEntry) -> int:
+def forget_run(store: Store, dataflow: str, dataset: str, export_time: datetime, run_id: str) -> None:
+    """Remove the entry of a run whose export another one has replaced. None there: returns."""
+    store.delete(_path(dataflow, dataset, format_export_time(export_time), run_id))
+
+
+def abandon(store: Store, entry: JournalEntry, *, keep: Set[str] = frozenset()) -> int:
     """Remove everything that a dead, unfinished run left: visible files, staged bytes, the entry itself.
 
-    The caller has made sure that the run is not going on and that its manifest does not exist.
+    The caller has made sure that the run is not going on and that its manifest does not exist. `keep` are paths that
+    another export's manifest names.
 
     Returns:
         How many files and staged leftovers were removed.
     """
-    visible, staged = entry.visible_files(store), entry.staged_files(store)
+    visible = [file for file in entry.visible_files(store) if file.path not in keep]
+    staged = entry.staged_files(store)
     for file in visible:
         store.delete(file.path)
     for leftover in staged:
@@ -147,6 +160,8 @@ def entry_for(
     mark: str,
     manifest_path: str,
     bounds: Bounds,
+    repairs: tuple[str, str, str] | None = None,
+    resent: tuple[str, ...] = (),
 ) -> JournalEntry:
     """The entry of a run that is about to begin."""
     return JournalEntry(
@@ -159,7 +174,15 @@ def entry_for(
         manifest_path=manifest_path,
         lower=bounds.lower,
         upper=bounds.upper,
+        repairs=repairs,
+        resent=resent,
     )
+
+
+def _parsed(document: dict[str, Any]) -> JournalEntry:
+    entry = JournalEntry(**document)
+    repairs = tuple(entry.repairs) if entry.repairs is not None else None  # JSON has no tuples
+    return replace(entry, repairs=repairs, resent=tuple(entry.resent))
 
 
 def _path(dataflow: str, dataset: str, export_time: str, run_id: str) -> str:

@@ -37,6 +37,10 @@ class Ledger(Protocol):
         """The newest record of this export time."""
         ...
 
+    def history(self, export_time: datetime) -> list[Delivered]:
+        """All records of this export time, newest first: the deliveries that later ones replaced are among them."""
+        ...
+
     def nearest_before(self, export_time: datetime) -> Delivered | None:
         """The record of the nearest earlier export time."""
         ...
@@ -60,6 +64,10 @@ class LedgerWith:
     def at(self, export_time: datetime) -> Delivered | None:
         """See `Ledger.at`."""
         return self.ledger.at(export_time) or next((d for d in self.unrecorded if d.export_time == export_time), None)
+
+    def history(self, export_time: datetime) -> list[Delivered]:
+        """See `Ledger.history`."""
+        return [*self.ledger.history(export_time), *(d for d in self.unrecorded if d.export_time == export_time)]
 
     def nearest_before(self, export_time: datetime) -> Delivered | None:
         """See `Ledger.nearest_before`."""

@@ -4,7 +4,7 @@
 dead runs left is cleared or adopted, the slice is chosen, the journal is written.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,10 @@ from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMo
 from dataset_export.export.file_names import file_name, name_mark
 from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal, require_entry
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
-from dataset_export.export.manifest import Manifest, manifest_path, read_manifest, schema_columns
+from dataset_export.export.manifest import Manifest, ManifestRef, manifest_path, read_manifest, schema_columns
+from dataset_export.export.repair import Depth, Repair, bad_files, live_base, mismatch, ordinals_of
 from dataset_export.export.schedule import format_export_time
+from dataset_export.export.superseded import files_of_live_exports
 from dataset_export.lake.table import Slice, SourceFile, Table
 
 SHARD_BYTES = 512 << 20
@@ -35,6 +37,7 @@ class Request:
         export_time: UTC.
         run_id: the root run, the same for all retries of a run.
         resend: deliver again even what a dead run has completely delivered and not recorded.
+        repair: deliver again only the files that are missing or differ, found in this depth.
     """
 
     dataflow: Dataflow
@@ -42,6 +45,7 @@ class Request:
     export_time: datetime
     run_id: str
     resend: bool = False
+    repair: Depth | None = None
 
     @property
     def folder(self) -> str:
@@ -105,6 +109,8 @@ class Plan:
         schema: columns of every delivered file, as the manifest writes them.
         source_rows: rows of the sources by the table's statistics; None when a file has none.
         complete: path of a manifest that already proves this export: nothing is sent, it is verified and recorded.
+        repair: what is kept of an export of which only some files are sent again.
+        repair_note: of a repair, what it found and does, in words.
     """
 
     bounds: Bounds
@@ -112,6 +118,8 @@ class Plan:
     schema: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     source_rows: int | None = 0
     complete: str | None = None
+    repair: Repair | None = None
+    repair_note: str | None = None
 
 
 def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *, now: datetime) -> Plan:
@@ -130,14 +138,30 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
     unrecorded = clear_journal(request, ledger, store, entries)
     if request.run_id in {delivered.run_id for delivered in unrecorded}:
         return _complete(read_manifest(store, request.manifest_path))
-    here = next((d for d in reversed(unrecorded) if d.export_time == request.export_time), None)
-    if here is not None and not request.resend and ledger.at(request.export_time) is None:
-        return _complete(read_manifest(store, here.manifest_path))
+    here = [delivered for delivered in unrecorded if delivered.export_time == request.export_time]
+    recorded = ledger.at(request.export_time)
+    if here and not request.resend and request.repair is None and recorded is None:
+        return _complete(read_manifest(store, here[-1].manifest_path))
     own = next(
         (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None
     )
-    bounds = own.bounds if own else find_bounds(request, LedgerWith(ledger, tuple(unrecorded)), table)
-    entry_for(
+    if own is not None:
+        plan = _as_journaled(request, own, table)
+    else:
+        plan, reason = None, None
+        if request.repair is not None:
+            plan, reason = _plan_repair(request, [*([recorded] if recorded else []), *here], store, table)
+            if plan is not None and plan.complete is not None:
+                return plan
+        if plan is None:
+            bounds = find_bounds(request, LedgerWith(ledger, tuple(unrecorded)), table)
+            plan = replace(describe(request, bounds, table), repair_note=reason)
+    _journal(request, plan).write(store)
+    return plan
+
+
+def _journal(request: Request, plan: Plan) -> JournalEntry:
+    return entry_for(
         request.dataflow.name,
         request.dataset.id,
         request.export_time,
@@ -145,9 +169,79 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
         folder=request.folder,
         mark=request.mark,
         manifest_path=request.manifest_path,
-        bounds=bounds,
-    ).write(store)
-    return describe(request, bounds, table)
+        bounds=plan.bounds,
+        repairs=(plan.repair.base.path, plan.repair.base.sha256, plan.repair.base.run_id) if plan.repair else None,
+        resent=plan.repair.resent if plan.repair else (),
+    )
+
+
+def _as_journaled(request: Request, own: JournalEntry, table: Table) -> Plan:
+    """What an earlier try of the same run planned (promise P4)."""
+    plan = describe(request, own.bounds, table)
+    if own.repairs is not None:
+        return _only(plan, Repair(ManifestRef(*own.repairs), own.resent))
+    note = "all files are sent again, as an earlier try of this run began to do" if request.repair is not None else None
+    return replace(plan, repair_note=note)
+
+
+def _plan_repair(
+    request: Request, candidates: list[Delivered], store: Store, table: Table
+) -> tuple[Plan | None, str | None]:
+    """The plan of a repair; None, and why, when all of the export has to be sent again."""
+    if not candidates:
+        raise UsageError(f"{request} was never delivered, so there is nothing to repair; `run` delivers it")
+    base = live_base(store, candidates)
+    if base is None:
+        return None, "all files are sent again: the manifest is gone or was changed"
+    bad = bad_files(store, base, request.repair or Depth.LISTING)
+    if not bad:
+        return replace(_complete(base), repair_note=f"all {len(base.files)} files are whole, nothing was sent"), None
+    plan, reason = repair_plan(request, base, [file.path for file in bad], table)
+    return plan, f"all files are sent again: {reason}" if plan is None else None
+
+
+def repair_plan(request: Request, base: Manifest, resent: list[str], table: Table) -> tuple[Plan | None, str]:
+    """How to make files of an export anew and keep the others; reads the table's log and writes nothing.
+
+    Args:
+        request: the repair.
+        base: the manifest of the export.
+        resent: paths in it.
+        table: the source.
+
+    Returns:
+        The plan and "", or None and why all of the export has to be sent again, in words.
+    """
+    plan = describe(request, base.bounds, table)
+    files = [file for shard in plan.shards for file in shard.files]
+    counts = {file.path: [source.rows for source in file.sources] for file in files}
+    reason = mismatch(
+        base,
+        {
+            "format": str(request.dataflow.encoding.format),
+            "compression": str(request.dataflow.encoding.compression),
+            "exportMode": str(request.dataflow.mode),
+            "schema": plan.schema,
+        },
+        {path: None if None in rows else sum(row for row in rows if row is not None) for path, rows in counts.items()},
+        all_rows=request.not_before is None and not any(file.minus for file in files),
+    )
+    if reason is not None:
+        return None, reason
+    return _only(plan, Repair(ManifestRef(base.path, base.sha256, base.run_id), tuple(resent))), ""
+
+
+def _only(plan: Plan, repair: Repair) -> Plan:
+    wanted = (ordinals_of(repair.resent) or {}).keys()
+    files = [file for shard in plan.shards for file in shard.files]
+    by_ordinal = ordinals_of(file.path for file in files) or {}
+    resent = {by_ordinal[ordinal] for ordinal in wanted}
+    return replace(
+        plan,
+        shards=cut_shards([file for file in files if file.path in resent]),
+        repair=repair,
+        repair_note=f"{len(resent)} files are sent again, the others are kept",
+    )
 
 
 def find_bounds(request: Request, ledger: Ledger, table: Table) -> Bounds:
@@ -206,7 +300,11 @@ def clear_journal(request: Request, ledger: Ledger, store: Store, entries: list[
             continue
         recorded = ledger.at(entry.time)
         if recorded is not None and recorded.run_id == entry.run_id:
-            entry.forget(store)
+            if not ledger.is_running(entry.run_id):
+                # Executed again after it was recorded, and killed: without its entry no sweep would find what it staged.
+                for leftover in entry.staged_files(store):
+                    store.discard_leftover(leftover)
+                entry.forget(store)
             continue
         if ledger.is_running(entry.run_id):
             if entry.time == request.export_time:
@@ -216,7 +314,7 @@ def clear_journal(request: Request, ledger: Ledger, store: Store, entries: list[
         if manifest is not None:
             unrecorded.append(manifest.as_delivered())
         elif entry.time == request.export_time:
-            abandon(store, entry)
+            abandon(store, entry, keep=files_of_live_exports(store, entry, entries, ledger))
     return unrecorded
 
 
@@ -228,10 +326,12 @@ def _complete(manifest: Manifest | None) -> Plan:
 
 def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
     ending = extension(request.dataflow.encoding)
+    # In path order: the order of a log changes with its checkpoints, and a retry or a repair must find the same files.
+    added = tuple(sorted(part.added, key=lambda source: source.path))
     if part.removed:
-        groups: list[tuple[SourceFile, ...]] = [part.added] if part.added else []
+        groups: list[tuple[SourceFile, ...]] = [added] if added else []
     else:
-        groups = [(source,) for source in part.added]
+        groups = [(source,) for source in added]
     return [
         PlannedFile(_join(request.folder, file_name(request.mark, ordinal, ending)), sources, part.removed)
         for ordinal, sources in enumerate(groups)

@@ -16,7 +16,6 @@ from dataset_export.encoding.contract import Encoded
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
-from dataset_export.export.file_names import name_mark
 from dataset_export.export.journal import read_journal
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import (
@@ -28,7 +27,9 @@ from dataset_export.export.manifest import (
     require_manifest,
 )
 from dataset_export.export.plan import Plan, Request
+from dataset_export.export.repair import repaired_files, require_same_export
 from dataset_export.export.stage import StagedFile
+from dataset_export.export.superseded import remove_superseded, replaced_by
 from dataset_export.export.verify import require_whole
 
 
@@ -59,7 +60,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
     if plan.complete is not None:
         manifest = require_manifest(store, plan.complete)
         require_whole(store, manifest)
-        _remove_superseded(request, store, manifest)
+        remove_superseded(store, manifest, request.folder)
         return Published(manifest, adopted=manifest.run_id != request.run_id)
     manifest = read_manifest(store, request.manifest_path)
     if manifest is None:
@@ -69,11 +70,13 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))
         _refuse_stale(request, plan, known)
         receipts = [file.staged for file in staged if file.staged is not None]
+        manifest = _manifest(request, plan, staged, store, ledger=known, others=others)
         in_parallel(store.confirm, receipts)
         in_parallel(store.publish, receipts)
-        manifest = _manifest(request, plan, staged, known, others)
+        if plan.repair is not None:
+            require_whole(store, manifest)  # what was good when the repair was planned still is
         store.put(manifest.path, manifest.bytes)
-    _remove_superseded(request, store, manifest)
+    remove_superseded(store, manifest, request.folder)
     return Published(manifest)
 
 
@@ -111,27 +114,38 @@ def _refuse_stale(request: Request, plan: Plan, ledger: Ledger) -> None:
 
 
 def _manifest(
-    request: Request, plan: Plan, staged: list[StagedFile], ledger: Ledger, others: list[Manifest]
+    request: Request, plan: Plan, staged: list[StagedFile], store: Store, *, ledger: Ledger, others: list[Manifest]
 ) -> Manifest:
     recorded = ledger.at(request.export_time)
-    replaced = {other.path: _ref(other.as_delivered()) for other in others if other.export_time == request.export_time}
-    if recorded is not None and recorded.manifest_path != request.manifest_path:
-        replaced[recorded.manifest_path] = _ref(recorded)
+    replaced = [other.as_delivered() for other in others if other.export_time == request.export_time]
+    if recorded is not None:
+        replaced.append(recorded)
     previous = ledger.nearest_before(request.export_time)
-    return build_manifest(
+    delivered = [_delivered(file.staged, file.encoded) for file in staged if file.staged is not None]
+    excluded = sum(file.encoded.excluded for file in staged)
+    carried_over = sum(file.encoded.carried_over for file in staged)
+    base = plan.repair.read_base(store) if plan.repair is not None else None
+    if plan.repair is not None and base is not None:
+        delivered = repaired_files(base, plan.repair.resent, delivered)
+        excluded = sum(item["recordCount"] for item in base.document["excludedRecords"])
+        carried_over = base.document["carriedOverRecordCount"]
+    manifest = build_manifest(
         request.dataflow,
         request.dataset,
         path=request.manifest_path,
         export_time=request.export_time,
         run_id=request.run_id,
         bounds=plan.bounds,
-        delivered=[_delivered(file.staged, file.encoded) for file in staged if file.staged is not None],
-        excluded=sum(file.encoded.excluded for file in staged),
-        carried_over=sum(file.encoded.carried_over for file in staged),
+        delivered=delivered,
+        excluded=excluded,
+        carried_over=carried_over,
         schema=plan.schema,
         previous=_ref(previous) if previous else None,
-        supersedes=[replaced[path] for path in sorted(replaced)],
+        supersedes=replaced_by(store, request.manifest_path, replaced, ledger),
     )
+    if base is not None:
+        require_same_export(base, manifest)
+    return manifest
 
 
 def _delivered(staged: Staged, encoded: Encoded) -> DeliveredFile:
@@ -144,50 +158,6 @@ def _delivered(staged: Staged, encoded: Encoded) -> DeliveredFile:
         last_timestamp=_iso(encoded.last_timestamp),
         way=str(encoded.way),
     )
-
-
-def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]:
-    """Paths of what is left of the exports that this one replaces: their data files and then their manifests.
-
-    Files are recognised by the mark that only the replaced run gave to its names: nothing else is touched (promise P6).
-
-    Args:
-        store: the destination.
-        manifest: of the export that replaces.
-        folder: of its data files; a replaced manifest that can still be read names further ones.
-    """
-    found: list[str] = []
-    dataflow, dataset = str(manifest.document["dataflow"]), str(manifest.document["dataset"]["id"])
-    for ref in manifest.supersedes:
-        mark = name_mark(dataflow, dataset, manifest.export_time, ref.run_id)
-        for place in sorted({folder, *_folders_named_by(store, ref)}):
-            found += [entry.path for entry in store.list(place) if mark in entry.path.rpartition("/")[2]]
-    refs = [ref.path for ref in manifest.supersedes]
-    return [*dict.fromkeys(found), *(path for path in refs if _exists(store, path))]
-
-
-def _remove_superseded(request: Request, store: Store, manifest: Manifest) -> None:
-    """Remove what this export replaces (promise P5), the manifests last: a crash in between leaves a record of what is
-    still to be removed."""
-    for path in superseded_files(store, manifest, request.folder):
-        store.delete(path)
-
-
-def _exists(store: Store, path: str) -> bool:
-    try:
-        store.open(path).close()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _folders_named_by(store: Store, ref: ManifestRef) -> set[str]:
-    try:
-        old = read_manifest(store, ref.path)
-    except IntegrityError:
-        # Somebody changed it; a resend is the cure, so it must not stop the resend.
-        return set()
-    return {file.path.rpartition("/")[0] for file in old.files} if old is not None else set()
 
 
 def _ref(delivered: Delivered) -> ManifestRef:

@@ -10,7 +10,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.export.journal import JournalEntry, abandon, half_written_entries, read_journal
 from dataset_export.export.ledger import Ledger
 from dataset_export.export.manifest import read_manifest
-from dataset_export.export.publish import superseded_files
+from dataset_export.export.superseded import files_of_live_exports, remove_superseded, superseded_files
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ def sweep(store: Store, dataflow: str, dataset: str, ledger: Ledger, *, dry_run:
     A run whose manifest exists is complete: the next plan of its export time records it, and its files stay.
     """
     found: list[Swept] = []
-    for entry in read_journal(store, dataflow, dataset):
+    entries = read_journal(store, dataflow, dataset)
+    for entry in entries:
         if ledger.is_running(entry.run_id):
             continue
         manifest = read_manifest(store, entry.manifest_path)
+        keep = files_of_live_exports(store, entry, entries, ledger) if manifest is None else set[str]()
         visible = (
-            [file.path for file in entry.visible_files(store)]
+            [file.path for file in entry.visible_files(store) if file.path not in keep]
             if manifest is None
             else superseded_files(store, manifest, entry.folder)
         )
@@ -43,10 +45,9 @@ def sweep(store: Store, dataflow: str, dataset: str, ledger: Ledger, *, dry_run:
         if dry_run:
             continue
         if manifest is None:
-            abandon(store, entry)
+            abandon(store, entry, keep=keep)
             continue
-        for path in visible:
-            store.delete(path)
+        remove_superseded(store, manifest, entry.folder)
         for leftover in leftovers:
             store.discard_leftover(leftover)
     if not dry_run:

@@ -15,6 +15,8 @@ MANIFEST_SHA256_KEY = "manifest_sha256"
 TABLE_VERSIONS_KEY = "table_versions"
 RUN_ID_KEY = "delivered_by_run"
 
+HISTORY = 1_000
+
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -33,13 +35,12 @@ class MaterializationLedger:
 
     def at(self, export_time: datetime) -> Delivered | None:
         """See `export.ledger.Ledger.at`."""
-        partition = format_export_time(export_time)
-        wanted = dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=[partition])
-        for record in self.instance.fetch_materializations(wanted, limit=1).records:
-            materialization = record.asset_materialization
-            if materialization is not None:
-                return delivered_from(export_time, materialization.metadata)
-        return None
+        found = self._records(export_time, limit=1)
+        return found[0] if found else None
+
+    def history(self, export_time: datetime) -> list[Delivered]:
+        """See `export.ledger.Ledger.history`; of more than `HISTORY` materializations, the newest."""
+        return [delivered for delivered in self._records(export_time, limit=HISTORY) if delivered is not None]
 
     def nearest_before(self, export_time: datetime) -> Delivered | None:
         """See `export.ledger.Ledger.nearest_before`."""
@@ -57,6 +58,12 @@ class MaterializationLedger:
             return True
         retries = RunsFilter(tags={"dagster/root_run_id": run_id}, statuses=UNFINISHED)
         return bool(self.instance.get_runs(retries, limit=1))
+
+    def _records(self, export_time: datetime, *, limit: int) -> list[Delivered | None]:
+        wanted = dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=[format_export_time(export_time)])
+        records = self.instance.fetch_materializations(wanted, limit=limit).records
+        events = [record.asset_materialization for record in records]
+        return [delivered_from(export_time, event.metadata) for event in events if event is not None]
 
     def _recorded(self) -> list[datetime]:
         return [parse_export_time(key) for key in self.instance.get_materialized_partitions(self.key)]

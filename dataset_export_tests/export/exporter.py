@@ -17,6 +17,7 @@ from dataset_export.export.ledger import Delivered
 from dataset_export.export.manifest import Manifest, parse_manifest
 from dataset_export.export.plan import Plan, Request, plan_export
 from dataset_export.export.publish import Published, publish_export
+from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.export.stage import StagedFile, stage_shard
 from dataset_export.lake.open import open_table
@@ -34,6 +35,11 @@ class MemoryLedger:
 
     records: dict[datetime, Delivered] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    replaced: list[Delivered] = field(default_factory=list)
+
+    def history(self, export_time: datetime) -> list[Delivered]:
+        newest = self.at(export_time)
+        return [*([newest] if newest else []), *(d for d in reversed(self.replaced) if d.export_time == export_time)]
 
     def at(self, export_time: datetime) -> Delivered | None:
         return self.records.get(export_time)
@@ -121,10 +127,12 @@ class Exporter:
             mode=self.mode,
         )
 
-    def request(self, hour: int, run_id: str | None = None, *, resend: bool = False) -> Request:
+    def request(
+        self, hour: int, run_id: str | None = None, *, resend: bool = False, repair: Depth | None = None
+    ) -> Request:
         """The export time is START + `hour` hours."""
         moment = START + timedelta(hours=hour)
-        return Request(self.dataflow, self.dataset, moment, run_id or str(uuid4()), resend)
+        return Request(self.dataflow, self.dataset, moment, run_id or str(uuid4()), resend, repair)
 
     def plan(self, request: Request, store: Any = None, now: datetime | None = None) -> Plan:
         due = now or request.export_time + timedelta(minutes=1)
@@ -144,6 +152,9 @@ class Exporter:
     def record(self, published: Published) -> Manifest:
         """What Dagster does once the IO manager has returned."""
         delivered = published.manifest.as_delivered()
+        before = self.ledger.at(delivered.export_time)
+        if before is not None:
+            self.ledger.replaced.append(before)
         self.ledger.records[delivered.export_time] = delivered
         return published.manifest
 
@@ -153,10 +164,11 @@ class Exporter:
         run_id: str | None = None,
         *,
         resend: bool = False,
+        repair: Depth | None = None,
         store: Any = None,
         die_unrecorded: bool = False,
     ) -> Manifest:
-        request = self.request(hour, run_id, resend=resend)
+        request = self.request(hour, run_id, resend=resend, repair=repair)
         self.ledger.running.add(request.run_id)
         try:
             plan = self.plan(request, store)
