@@ -10,10 +10,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo ui test test-slow check check-assets bench format lock clean help
+.PHONY: demo ui test test-slow check check-assets bench bench-destinations format lock clean help
 
 help: ## List the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(RUNTIME) ## Build a demo lake, export it to a local folder, verify it.
 	$(BIN)/dataset-export demo
@@ -40,6 +40,9 @@ check-assets: $(DEV) ## Materialize the demo dataflows and run their asset check
 
 bench: $(DEV) ## Compare staging with Spark, DuckDB and polars in one run.
 	$(BIN)/python -m benchmarks.staging
+
+bench-destinations: $(DEV) ## Compare uploads to every kind of destination with the best other clients.
+	$(BIN)/python -m benchmarks.destinations
 
 format: $(DEV) ## Format and fix what can be fixed.
 	$(BIN)/ruff format .

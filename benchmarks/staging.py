@@ -18,11 +18,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import data, process
+from benchmarks import data, process, report
 from benchmarks.contenders import CONTENDERS, THREADS
 
 FOLDER = Path(".bench").resolve()
-RESULTS = Path(__file__).with_name("RESULTS.md")
 FORMATS = {"parquet": "gzip parquet", "json": "NDJSON, gzip"}
 OURS = "dataset_export"
 
@@ -56,7 +55,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=2))
     if options.write:
-        RESULTS.write_text(_markdown(machine, results))
+        report.write_section("Staging: measured", _markdown(machine, results))
 
 
 def measure(contender: str, form: str, scale: int, repeat: int) -> Result:
@@ -120,19 +119,14 @@ def _cells(result: Result, results: list[Result]) -> list[str]:
     ]
 
 
-def _markdown(machine: str, results: list[Result]) -> str:
+def _markdown(machine: str, results: list[Result]) -> list[str]:
     size = sum(file.stat().st_size for file in data.make(FOLDER)) / 1e6
-    lines = [
-        "# Staging: measured",
-        "",
+    return [
         f"{data.FILES} zstd parquet files, {data.ROWS:,} nested rows, {size:.0f} MB (1x). {machine}.",
         "Written by `python -m benchmarks.staging --write`; what is measured stands in README.md beside this file.",
         "",
-        f"| {' | '.join(HEADINGS)} |",
-        f"|{' --- |' * len(HEADINGS)}",
-        *(f"| {' | '.join(_cells(result, results))} |" for result in results),
+        *report.markdown_table(HEADINGS, [_cells(result, results) for result in results]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _arguments() -> argparse.Namespace:
@@ -141,7 +135,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), help="these contenders")
     parser.add_argument("--scale", type=int, default=1, help="measure ours also with this many times the rows")
     parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {report.RESULTS.name}")
     return parser.parse_args()
 
 

@@ -1,0 +1,30 @@
+"""RESULTS.md: a section for each benchmark, written anew by its last run and kept by the runs of the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def write_section(title: str, lines: Iterable[str]) -> None:
+    """Put `lines` below the heading `title`, in place of what stood there, else at the end."""
+    section = "\n".join([f"# {title}", "", *lines]).rstrip() + "\n"
+    sections = [one for one in re.split(r"^(?=# )", RESULTS.read_text(), flags=re.MULTILINE) if one.strip()]
+    places = [place for place, one in enumerate(sections) if one.partition("\n")[0] == f"# {title}"]
+    if places:
+        sections[places[0]] = section
+    else:
+        sections.append(section)
+    RESULTS.write_text("\n".join(one.rstrip() + "\n" for one in sections))
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table."""
+    return [
+        f"| {' | '.join(headings)} |",
+        f"|{' --- |' * len(headings)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
