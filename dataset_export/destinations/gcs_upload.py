@@ -140,7 +140,7 @@ class GCSUpload(PartUpload[str]):
     """One file being staged for `path`, in parts; a part is known by its entity tag."""
 
     def __init__(self, staging: Staging, path: str, *, first_part: int) -> None:
-        super().__init__(path, kind="google_cloud_storage", first_part=first_part, max_parts=MAX_PARTS)
+        super().__init__(path, kind="google_cloud_storage", first_part=first_part, max_parts=MAX_PARTS, with_md5=False)
         self._staging = staging
         self._calls = staging.calls
         self._token = self._key = self._upload_id = ""
