@@ -10,6 +10,7 @@ from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
 from dataset_export_tests.servers.dfs import DataLake, running_data_lake
 from dataset_export_tests.servers.gcs import CloudStorage, running_cloud_storage
+from dataset_export_tests.servers.gnupg import GnuPG, running_gnupg
 from dataset_export_tests.servers.openssh import OpenSSH, running_openssh
 from dataset_export_tests.servers.weed import Weed, running_weed
 
@@ -50,6 +51,13 @@ def openssh() -> Iterator[OpenSSH]:
     """An OpenSSH server, started by the first test that asks for it."""
     with running_openssh() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def gnupg() -> Iterator[GnuPG]:
+    """A keyring of GnuPG, without keys, made by the first test that asks for it."""
+    with running_gnupg() as keyring:
+        yield keyring
 
 
 @pytest.fixture
