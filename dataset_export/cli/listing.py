@@ -67,13 +67,11 @@ def preview(session: Session, flow: str, text: str | None, as_json: bool) -> Non
     --json: dataflow, destination {id, name, type}, export_time, datasets [{dataset, folder, example_files, manifest}],
     warnings, next_export_times (five). Paths are relative to the destination's folder.
     """
-    from dataset_export.encoding.encode import extension
     from dataset_export.export.file_names import file_name, name_mark
     from dataset_export.export.manifest import manifest_path
 
     dataflow, now = session.dataflow(flow), session.clock()
     export_time = _preview_time(dataflow, text, now)
-    ending = extension(dataflow.encoding)
     shown: list[dict[str, Any]] = []
     for dataset in dataflow.datasets:
         mark = name_mark(dataflow.name, dataset.id, export_time, EXAMPLE_RUN)
@@ -81,7 +79,7 @@ def preview(session: Session, flow: str, text: str | None, as_json: bool) -> Non
             {
                 "dataset": dataset.id,
                 "folder": dataflow.render_folder(dataset, export_time),
-                "example_files": [file_name(mark, ordinal, ending) for ordinal in range(EXAMPLE_FILES)],
+                "example_files": [file_name(mark, ordinal, dataflow.ending) for ordinal in range(EXAMPLE_FILES)],
                 "manifest": manifest_path(dataflow, dataset, export_time, RUN_ID),
             }
         )

@@ -15,6 +15,7 @@ from dataset_export.components.destination_types.data_landing_zone import DataLa
 from dataset_export.components.destination_types.google_cloud_storage import GCSAttributes
 from dataset_export.components.destination_types.local import LocalAttributes
 from dataset_export.components.destination_types.sftp import SFTPAttributes
+from dataset_export.components.pgp_key import recipients_of
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
 from dataset_export.destinations.contract import Store
@@ -68,6 +69,8 @@ class Destination(Declaration):
             check_encoding(encoding)
         with source.blaming("manifest_folder"):
             manifest_folder = FolderTemplate(attributes.manifest_folder) if attributes.manifest_folder else None
+        key = attributes.pgp_public_key
+        recipients = recipients_of(key, source) if key is not None else None
         with source.blaming("id"):
             value = DestinationInfo(
                 id=attributes.id,
@@ -77,6 +80,7 @@ class Destination(Declaration):
                 manifest=attributes.manifest,
                 manifest_folder=manifest_folder,
                 description=attributes.description,
+                recipients=recipients,
             )
         secrets = attributes.secrets(source)
         io_manager = attributes.io_manager(source, {field: resource_field(ref) for field, ref in secrets.items()})

@@ -22,7 +22,7 @@ from dataset_export.encoding.contract import Sink
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, TransientError
 
-ENDING = ".gpg"
+ENCRYPTED_ENDING = ".gpg"
 """What the name of an encrypted file ends in, after the ending of its format."""
 
 PIPE_BYTES = 1 << 20

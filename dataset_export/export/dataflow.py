@@ -9,6 +9,9 @@ from typing import Literal
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER
 from dataset_export.encoding.contract import Encoding
+from dataset_export.encoding.encode import extension
+from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
+from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, UsageError
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
@@ -131,6 +134,7 @@ class DestinationInfo:
         encoding: what dataflows use that name no format of their own (spec S3).
         manifest: whether a manifest is written where readers look (spec S3).
         manifest_folder: another folder for manifests (spec S7); None is the folder of the data.
+        recipients: who can read the data files, which are encrypted for them; None when they are not encrypted.
     """
 
     id: str
@@ -140,6 +144,7 @@ class DestinationInfo:
     manifest: bool = True
     manifest_folder: FolderTemplate | None = None
     description: str = ""
+    recipients: Recipients | None = None
 
     def __post_init__(self) -> None:
         check_name(self.id, "the destination id")
@@ -170,6 +175,11 @@ class Dataflow:
             raise ConfigError(f"dataflow {self.name} names a dataset twice: {', '.join(ids)}")
         for dataset in self.datasets:
             self.render_folder(dataset, self.schedule.start)
+
+    @property
+    def ending(self) -> str:
+        """What the names of its data files end in, with the leading dot."""
+        return extension(self.encoding) + (ENCRYPTED_ENDING if self.destination.recipients is not None else "")
 
     def dataset(self, dataset_id: str) -> Dataset:
         """The dataset of this id.

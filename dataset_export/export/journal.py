@@ -140,14 +140,20 @@ def abandon(store: Store, entry: JournalEntry, *, keep: Set[str] = frozenset()) 
     Returns:
         How many files and staged leftovers were removed.
     """
-    visible = [file for file in entry.visible_files(store) if file.path not in keep]
+    visible = withdraw(store, entry, keep=keep)
     staged = entry.staged_files(store)
-    for file in visible:
-        store.delete(file.path)
     for leftover in staged:
         store.discard_leftover(leftover)
     entry.forget(store)
-    return len(visible) + len(staged)
+    return visible + len(staged)
+
+
+def withdraw(store: Store, entry: JournalEntry, *, keep: Set[str] = frozenset()) -> int:
+    """Remove the visible files of an export that has no manifest, but for the paths `keep`; returns how many."""
+    visible = [file for file in entry.visible_files(store) if file.path not in keep]
+    for file in visible:
+        store.delete(file.path)
+    return len(visible)
 
 
 def entry_for(

@@ -15,6 +15,7 @@ from typing import Any
 
 from dataset_export import __version__
 from dataset_export.destinations.contract import Store
+from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import IntegrityError, NotFound
 from dataset_export.export.bounds import Bounds
 from dataset_export.export.dataflow import Dataflow, Dataset
@@ -30,8 +31,8 @@ class DeliveredFile:
 
     Attributes:
         path: relative to the destination's folder.
-        bytes: size.
-        sha256: hex digest of its bytes.
+        bytes: size, as delivered.
+        sha256: hex digest of its bytes, as delivered: of the encrypted ones where files are encrypted.
         rows: records in it.
         first_timestamp: ISO-8601 UTC; of a time_series dataset, else None.
         last_timestamp: likewise.
@@ -109,6 +110,11 @@ class Manifest:
             )
             for result in self.document["exportResults"]
         ]
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the data files are encrypted."""
+        return "encryption" in self.document
 
     @property
     def supersedes(self) -> list[ManifestRef]:
@@ -194,7 +200,14 @@ def build_manifest(
         "supersedes": [_ref(ref) for ref in supersedes],
         "exportResults": [_result(file) for file in sorted(delivered, key=lambda file: file.path)],
     }
+    if (how := encryption(dataflow.destination.recipients)) is not None:
+        document["encryption"] = how
     return Manifest(path=path, document=document)
+
+
+def encryption(recipients: Recipients | None) -> dict[str, Any] | None:
+    """How data files are encrypted, as a manifest writes it; None when they are not."""
+    return {"format": "OpenPGP", "recipients": list(recipients.fingerprints)} if recipients is not None else None
 
 
 def read_manifest(store: Store, path: str) -> Manifest | None:

@@ -9,14 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataset_export.destinations.contract import Store
-from dataset_export.encoding.encode import extension
 from dataset_export.errors import IntegrityError, StalePlan, UsageError
 from dataset_export.export.bounds import Bounds, choose_bounds
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
 from dataset_export.export.file_names import file_name, name_mark
-from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal, require_entry
+from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal, require_entry, withdraw
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
-from dataset_export.export.manifest import Manifest, ManifestRef, manifest_path, read_manifest, schema_columns
+from dataset_export.export.manifest import (
+    Manifest,
+    ManifestRef,
+    encryption,
+    manifest_path,
+    read_manifest,
+    schema_columns,
+)
 from dataset_export.export.repair import Depth, Repair, bad_files, live_base, mismatch, ordinals_of
 from dataset_export.export.schedule import format_export_time
 from dataset_export.export.superseded import files_of_live_exports
@@ -146,6 +152,9 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
         (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None
     )
     if own is not None:
+        if request.dataflow.destination.recipients is not None:
+            # No two encryptions are alike: what an earlier try published would stand in the way of what this one stages.
+            withdraw(store, own, keep=files_of_live_exports(store, own, entries, ledger))
         plan = _as_journaled(request, own, table)
     else:
         plan, reason = None, None
@@ -220,6 +229,7 @@ def repair_plan(request: Request, base: Manifest, resent: list[str], table: Tabl
         {
             "format": str(request.dataflow.encoding.format),
             "compression": str(request.dataflow.encoding.compression),
+            "encryption": encryption(request.dataflow.destination.recipients),
             "exportMode": str(request.dataflow.mode),
             "schema": plan.schema,
         },
@@ -325,7 +335,6 @@ def _complete(manifest: Manifest | None) -> Plan:
 
 
 def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
-    ending = extension(request.dataflow.encoding)
     # In path order: the order of a log changes with its checkpoints, and a retry or a repair must find the same files.
     added = tuple(sorted(part.added, key=lambda source: source.path))
     if part.removed:
@@ -333,7 +342,9 @@ def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
     else:
         groups = [(source,) for source in added]
     return [
-        PlannedFile(_join(request.folder, file_name(request.mark, ordinal, ending)), sources, part.removed)
+        PlannedFile(
+            _join(request.folder, file_name(request.mark, ordinal, request.dataflow.ending)), sources, part.removed
+        )
         for ordinal, sources in enumerate(groups)
     ]
 

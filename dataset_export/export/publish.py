@@ -13,6 +13,7 @@ from datetime import datetime
 
 from dataset_export.destinations.contract import Staged, Store
 from dataset_export.encoding.contract import Encoded
+from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
@@ -66,6 +67,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
     if manifest is None:
         request.require_planned(store)
         _require_all_staged(request, plan, staged)
+        _require_same_recipients(request, staged)
         others = _unrecorded(request, store)
         known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))
         _refuse_stale(request, plan, known)
@@ -73,6 +75,8 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         manifest = _manifest(request, plan, staged, store, ledger=known, others=others)
         in_parallel(store.confirm, receipts)
         in_parallel(store.publish, receipts)
+        if request.dataflow.destination.recipients is not None:
+            in_parallel(store.confirm, receipts)  # a process that was thought dead may have published other bytes
         if plan.repair is not None:
             require_whole(store, manifest)  # what was good when the repair was planned still is
         store.put(manifest.path, manifest.bytes)
@@ -85,6 +89,18 @@ def _require_all_staged(request: Request, plan: Plan, staged: list[StagedFile]) 
     if len(staged) != planned:
         raise IntegrityError(
             f"{request}: {len(staged)} of {planned} files are staged; nothing was made visible, run this export time again"
+        )
+
+
+def _require_same_recipients(request: Request, staged: list[StagedFile]) -> None:
+    """The keys may have been exchanged between two tries of a run, and the manifest names one set of them."""
+    recipients = request.dataflow.destination.recipients
+    expected = recipients.fingerprints if recipients is not None else ()
+    receipts = [(file.encrypted_for, file.staged.path) for file in staged if file.staged is not None]
+    if any(keys != expected or path.endswith(ENCRYPTED_ENDING) != bool(expected) for keys, path in receipts):
+        raise StalePlan(
+            f"{request}: the OpenPGP keys of {request.dataflow.destination.id} have changed since this run "
+            "began; nothing was made visible, start a new run instead of executing this one again"
         )
 
 

@@ -99,8 +99,8 @@ def mismatch(
         all_rows: whether a file has all rows of its sources: none is too old, none was in the table before.
     """
     for key, value in expected.items():
-        if manifest.document[key] != value:
-            return f"its {key} was {_short(manifest.document[key])} and is now {_short(value)}"
+        if manifest.document.get(key) != value:
+            return f"its {key} was {_short(manifest.document.get(key))} and is now {_short(value)}"
     now = ordinals_of(planned)
     then = ordinals_of(file.path for file in manifest.files)
     if now is None or then is None:

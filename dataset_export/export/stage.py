@@ -1,14 +1,17 @@
 """Second step of an export: encode the files of a shard and send their bytes so that nothing is visible yet."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from dataset_export.destinations.contract import Staged, Store
-from dataset_export.encoding.contract import Encoded, RowRule, Source, Target
+from dataset_export.encoding.contract import Encoded, RowRule, Sink, Source, Target
 from dataset_export.encoding.encode import encode
+from dataset_export.encoding.openpgp import encrypted
+from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import CorruptFile
 from dataset_export.export.plan import PlannedFile, Request, Shard
 from dataset_export.export.schedule import to_utc
@@ -18,10 +21,12 @@ from dataset_export.lake.table import SourceFile, Table
 @dataclass(frozen=True)
 class StagedFile:
     """Receipt of one planned file: what was encoded, and where its bytes wait. `staged` is None when none of its rows
-    is delivered (all left out, or none new); such a file does not appear at the destination."""
+    is delivered (all left out, or none new); such a file does not appear at the destination. `encrypted_for` are the
+    fingerprints of the keys that its bytes were encrypted for; none when they were not."""
 
     encoded: Encoded
     staged: Staged | None
+    encrypted_for: tuple[str, ...] = ()
 
 
 Progress = Callable[[StagedFile], None]
@@ -55,7 +60,7 @@ def stage_shard(
     )
 
     def stage(file: PlannedFile) -> StagedFile:
-        receipt = _stage_file(file, target, store, table)
+        receipt = _stage_file(file, target, store, table, request.dataflow.destination.recipients)
         if progress is not None:
             progress(receipt)
         return receipt
@@ -72,12 +77,14 @@ def stage_shard(
             raise
 
 
-def _stage_file(file: PlannedFile, target: Target, store: Store, table: Table) -> StagedFile:
-    with store.stage(file.path, size_hint=file.bytes) as upload:
+def _stage_file(
+    file: PlannedFile, target: Target, store: Store, table: Table, recipients: Recipients | None
+) -> StagedFile:
+    with store.stage(file.path, size_hint=file.bytes) as upload, _encrypted(recipients, upload.write) as sink:
         encoded = encode(
             [_source(source, target, table) for source in file.sources],
             target,
-            upload.write,
+            sink,
             minus=[_source(source, target, table) for source in file.minus],
         )
         _check_rows(file, encoded)
@@ -85,7 +92,16 @@ def _stage_file(file: PlannedFile, target: Target, store: Store, table: Table) -
     if encoded.rows == 0:
         store.discard(staged)
         return StagedFile(encoded, None)
-    return StagedFile(encoded, staged)
+    return StagedFile(encoded, staged, recipients.fingerprints if recipients is not None else ())
+
+
+@contextmanager
+def _encrypted(recipients: Recipients | None, sink: Sink) -> Generator[Sink]:
+    if recipients is None:
+        yield sink
+        return
+    with encrypted(recipients, sink) as plain:
+        yield plain
 
 
 def _source(file: SourceFile, target: Target, table: Table) -> Source:

@@ -55,6 +55,7 @@ def materialization_metadata(
         "records_carried_over": document["carriedOverRecordCount"],
         "files": document["fileCount"],
         "bytes": document["size"],
+        **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
         "schema_fingerprint": document["schemaFingerprint"],
         "manifest": store.uri(manifest.path),
         "superseded_manifests": len(manifest.supersedes),

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dataset_export.destinations.contract import Store
 from dataset_export.encoding.contract import Encoding
+from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo, ExportMode
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.ledger import Delivered
@@ -107,6 +108,7 @@ class Exporter:
     options: dict[str, str] = field(default_factory=dict)
     template: str = "%DATASET_ID%/%EXPORT_TIME%"
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    recipients: Recipients | None = None
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -120,7 +122,7 @@ class Exporter:
         self.dataflow = Dataflow(
             name="hourly",
             datasets=(self.dataset,),
-            destination=DestinationInfo(id="partner", name="Partner", type="local"),
+            destination=DestinationInfo(id="partner", name="Partner", type="local", recipients=self.recipients),
             schedule=make_schedule(Frequency.CRON, START, cron=self.frequency, end="never"),
             folder=FolderTemplate(self.template),
             encoding=self.encoding,

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Annotated
 
 import dagster as dg
 from pydantic import Field
@@ -36,6 +37,13 @@ class AnyDestinationAttributes(Attributes):
         default=None,
         description="Template of another folder for manifests, with the macros of a dataflow's folder. Default: the "
         "folder of the data.",
+    )
+
+    pgp_public_key: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="OpenPGP public key that the data files are encrypted for: an armored block, or the path of a file "
+        "(relative ones start at the project root). A list for several recipients, each of whom can decrypt. Names end "
+        "in .gpg then. Default: not encrypted.",
     )
 
     @abstractmethod
