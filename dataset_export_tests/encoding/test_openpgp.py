@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -171,6 +172,30 @@ def test_a_process_that_is_killed_is_a_transient_error_never_a_short_file(recipi
     with pytest.raises(TransientError, match="ended by signal 9"):
         encode()
     assert children() == []
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from dataset_export.encoding.openpgp import encrypted
+from dataset_export.encoding.openpgp_keys import Recipients
+recipients = Recipients((Path(sys.argv[1]).read_bytes(),), ("?",))
+with encrypted(recipients, lambda data: print(len(data), flush=True)) as sink:
+    while True:
+        sink(bytes(1 << 20))
+"""
+
+
+def test_a_killed_export_leaves_no_process_behind(recipients: Recipients, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(recipients.keys[0])
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path / "key")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as export:
+        assert export.stdout is not None
+        assert export.stdout.readline()  # it is at work
+        [child] = psutil.Process(export.pid).children()
+        assert "openpgp_child" in " ".join(child.cmdline())
+        export.kill()
+        child.wait(timeout=30)
 
 
 def test_what_the_library_says_at_the_end_is_one_sentence(recipients: Recipients) -> None:
