@@ -161,10 +161,10 @@ def google(**options: Any) -> Callable[[Address, Path], Run]:
     def prepare(address: Address, file: Path) -> Run:
         from google.api_core.client_options import ClientOptions
         from google.cloud.storage import Client, transfer_manager
-        from google.oauth2.service_account import Credentials
+        from google.oauth2.credentials import Credentials
 
-        scopes = ["https://www.googleapis.com/auth/devstorage.read_write"]
-        credentials = Credentials.from_service_account_info(json.loads(address["service_account"]), scopes=scopes)
+        # With the key of a service account every process of its own would fetch a token for every part.
+        credentials = Credentials(address["token"])
         where = ClientOptions(api_endpoint=address["endpoint"])
         blob = Client("bench", credentials, client_options=where).bucket(address["bucket"]).blob(KEY)
         return lambda: transfer_manager.upload_chunks_concurrently(str(file), blob, **options)
