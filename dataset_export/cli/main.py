@@ -12,7 +12,7 @@ from dataset_export.cli.demo import demo
 from dataset_export.cli.doctor import doctor, policy
 from dataset_export.cli.listing import dataflows, preview
 from dataset_export.cli.planning import plan
-from dataset_export.cli.running import resend, run
+from dataset_export.cli.running import repair, resend, run
 from dataset_export.cli.session import Session
 from dataset_export.cli.verifying import verify
 from dataset_export.errors import ExportError
@@ -84,7 +84,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.call_on_close(session.close)
 
 
-for command in (dataflows, preview, plan, run, resend, manifest, verify, sweep, doctor, policy, demo):
+for command in (dataflows, preview, plan, run, resend, repair, manifest, verify, sweep, doctor, policy, demo):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`run` and `resend`: export now, in this process, recorded in the Dagster instance as the daemon's runs are."""
+"""`run`, `resend` and `repair`: export now, in this process, recorded in the Dagster instance as the daemon's runs are."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,6 +22,7 @@ from dataset_export.errors import ExportError, UsageError
 if TYPE_CHECKING:
     from dataset_export.cli.runs import DatasetOutcome, RunOutcome
     from dataset_export.export.dataflow import Dataflow, Dataset
+    from dataset_export.export.repair import Depth
 
 
 @click.command()
@@ -43,8 +44,9 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
     time that fails.
 
     \b
-    --json: dataflow, runs [{run_id, export_time, resend, done, reason, datasets [{dataset, delivered, records,
-    records_excluded, files, bytes, manifest, checks [{name, passed, description}]}]}].
+    --json: dataflow, runs [{run_id, export_time, resend, repair (null: none), done, reason, datasets [{dataset,
+    delivered, records, records_excluded, files, bytes, manifest, repair (null: none), checks [{name, passed,
+    description}]}]}].
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -60,7 +62,7 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
             else f"nothing of {flow} is due and missing"
         )
         note(f"note: {what}; `resend` delivers an export time again")
-    _run_all(session, dataflow, work, resend=False, as_json=as_json)
+    _run_all(session, dataflow, work, as_json=as_json)
 
 
 @click.command()
@@ -77,25 +79,50 @@ def resend(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...],
     \b
     --json: as of `run`.
     """
-    from dataset_export.cli.manifests import find_manifest
+    dataflow = session.dataflow(flow)
+    datasets = chosen_datasets(dataflow, dataset_ids)
+    export_time = due_export_time(dataflow, text, session.clock())
+    _refuse_disabled(dataflow)
+    _refuse_undelivered(session, dataflow, datasets, export_time, "resend")
+    _run_all(session, dataflow, [(export_time, datasets)], resend=True, as_json=as_json)
+
+
+@click.command()
+@flow_argument
+@export_time_option
+@dataset_option
+@click.option("--deep", is_flag=True, help="Read every file and compare its SHA-256; otherwise sizes, by listing.")
+@json_option
+@click.pass_obj
+def repair(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], *, deep: bool, as_json: bool) -> None:
+    """Deliver again only those files of an export that are missing or differ.
+
+    Files that are whole stay; a new manifest names them and the new ones. `verify` shows what a repair would send. When
+    the declarations or the lake have changed so that files cannot be made anew one by one, all are sent again, and why is
+    said.
+
+    \b
+    --json: as of `run`.
+    """
+    from dataset_export.export.repair import Depth
 
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
     export_time = due_export_time(dataflow, text, session.clock())
     _refuse_disabled(dataflow)
-    store = session.store(dataflow)
-    for dataset in datasets:
-        ledger = session.ledger(dataflow, dataset)
-        # What is recorded can be delivered again even when somebody removed its manifest.
-        if ledger.at(export_time) is None and find_manifest(store, dataflow, dataset, export_time, ledger) is None:
-            raise UsageError(
-                f"{flow}/{dataset.id} at {iso(export_time)} was never delivered, so there is nothing to resend; use `run`"
-            )
-    _run_all(session, dataflow, [(export_time, datasets)], resend=True, as_json=as_json)
+    _refuse_undelivered(session, dataflow, datasets, export_time, "repair")
+    depth = Depth.DEEP if deep else Depth.LISTING
+    _run_all(session, dataflow, [(export_time, datasets)], repair=depth, as_json=as_json)
 
 
 def export_with_progress(
-    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_time: datetime, *, resend: bool
+    session: Session,
+    dataflow: "Dataflow",
+    datasets: "Sequence[Dataset]",
+    export_time: datetime,
+    *,
+    resend: bool = False,
+    repair: "Depth | None" = None,
 ) -> "RunOutcome":
     """Run one export and show its progress on stderr.
 
@@ -107,7 +134,7 @@ def export_with_progress(
 
     refuse_while_running(session.instance, dataflow)
     with shown_progress(iso(export_time), [dataset.id for dataset in datasets]):
-        outcome = run_export(session, dataflow, datasets, export_time, resend=resend)
+        outcome = run_export(session, dataflow, datasets, export_time, resend=resend, repair=repair)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return outcome
@@ -124,6 +151,22 @@ def require_done(outcome: "RunOutcome") -> None:
 def _refuse_disabled(dataflow: "Dataflow") -> None:
     if not dataflow.enabled:
         raise UsageError(f"dataflow {dataflow.name} is disabled; set enabled: true to export")
+
+
+def _refuse_undelivered(
+    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_time: datetime, what: str
+) -> None:
+    from dataset_export.cli.manifests import find_manifest
+
+    store = session.store(dataflow)
+    for dataset in datasets:
+        ledger = session.ledger(dataflow, dataset)
+        # What is recorded can be delivered again even when somebody removed its manifest.
+        if ledger.at(export_time) is None and find_manifest(store, dataflow, dataset, export_time, ledger) is None:
+            raise UsageError(
+                f"{dataflow.name}/{dataset.id} at {iso(export_time)} was never delivered, so there is nothing to {what}; "
+                "use `run`"
+            )
 
 
 def _missing(
@@ -148,12 +191,13 @@ def _run_all(
     dataflow: "Dataflow",
     work: "Sequence[tuple[datetime, Sequence[Dataset]]]",
     *,
-    resend: bool,
+    resend: bool = False,
+    repair: "Depth | None" = None,
     as_json: bool,
 ) -> None:
     outcomes: list[RunOutcome] = []
     for export_time, datasets in work:
-        outcomes.append(export_with_progress(session, dataflow, datasets, export_time, resend=resend))
+        outcomes.append(export_with_progress(session, dataflow, datasets, export_time, resend=resend, repair=repair))
         if outcomes[-1].reason is not None:
             break
     if as_json:
@@ -169,6 +213,8 @@ def _run_all(
         for part in (part for outcome in outcomes for part in outcome.datasets):
             if part.metadata is not None:
                 click.echo(f"manifest of {part.dataset}: {part.metadata['manifest']}")
+                if "repair" in part.metadata:
+                    click.echo(f"repair of {part.dataset}: {part.metadata['repair']}")
     if outcomes:
         require_done(outcomes[-1])
 
@@ -194,6 +240,7 @@ def _document(outcome: "RunOutcome") -> dict[str, Any]:
         "run_id": outcome.run_id,
         "export_time": iso(outcome.export_time),
         "resend": outcome.resend,
+        "repair": outcome.repair,
         "done": outcome.reason is None,
         "reason": outcome.reason,
         "datasets": [_dataset_document(part) for part in outcome.datasets],
@@ -202,6 +249,6 @@ def _document(outcome: "RunOutcome") -> dict[str, Any]:
 
 def _dataset_document(part: "DatasetOutcome") -> dict[str, Any]:
     made = part.metadata or {}
-    counts = {key: made.get(key) for key in ("records", "records_excluded", "files", "bytes", "manifest")}
+    counts = {key: made.get(key) for key in ("records", "records_excluded", "files", "bytes", "manifest", "repair")}
     checks = [{"name": c.name, "passed": c.passed, "description": c.description} for c in part.checks]
     return {"dataset": part.dataset, "delivered": part.metadata is not None, **counts, "checks": checks}

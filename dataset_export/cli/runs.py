@@ -14,9 +14,10 @@ from dataset_export.cli.dead_runs import process_tags
 from dataset_export.cli.session import Session
 from dataset_export.errors import StalePlan
 from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.ledger import UNFINISHED
-from dataset_export.orchestration.names import DATAFLOW_TAG, RESEND_TAG, export_key, job_name, op_name
+from dataset_export.orchestration.names import DATAFLOW_TAG, REPAIR_TAG, RESEND_TAG, export_key, job_name, op_name
 
 MAX_RETRIES_TAG = "dagster/max_retries"
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -42,11 +43,13 @@ class DatasetOutcome:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A run that ended. `reason` is one line of why it failed, None when it is done; `interrupted` by Ctrl-C."""
+    """A run that ended. `repair` is the depth of a repair; `reason` is one line of why it failed, None when it is done;
+    `interrupted` by Ctrl-C."""
 
     run_id: str
     export_time: datetime
     resend: bool
+    repair: Depth | None
     datasets: tuple[DatasetOutcome, ...]
     reason: str | None
     interrupted: bool
@@ -66,7 +69,13 @@ def refuse_while_running(instance: dg.DagsterInstance, dataflow: Dataflow) -> No
 
 
 def run_export(
-    session: Session, dataflow: Dataflow, datasets: Sequence[Dataset], export_time: datetime, *, resend: bool
+    session: Session,
+    dataflow: Dataflow,
+    datasets: Sequence[Dataset],
+    export_time: datetime,
+    *,
+    resend: bool = False,
+    repair: Depth | None = None,
 ) -> RunOutcome:
     """Run the dataflow's job for one export time in this process and return when it has ended.
 
@@ -76,6 +85,7 @@ def run_export(
         datasets: of it; the job's other datasets are left out.
         export_time: one that is due.
         resend: deliver again.
+        repair: deliver again only what is missing or differs, found in this depth.
     """
     job = session.catalog.definitions.resolve_job_def(job_name(dataflow))
     run_id = str(uuid4())
@@ -91,6 +101,7 @@ def run_export(
             # Who started it is there to start it again; the daemon could not, it does not know its code location.
             MAX_RETRIES_TAG: "0",
             **({RESEND_TAG: "true"} if resend else {}),
+            **({REPAIR_TAG: str(repair)} if repair is not None else {}),
             **process_tags(),
         },
     )
@@ -99,6 +110,7 @@ def run_export(
         run_id=run_id,
         export_time=export_time,
         resend=resend,
+        repair=repair,
         datasets=outcomes,
         reason=_reason(result, dataflow, outcomes),
         interrupted=_interrupted(result),

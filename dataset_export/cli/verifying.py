@@ -12,19 +12,21 @@ from dataset_export.cli.terminal import iso, print_json, size
 from dataset_export.errors import IntegrityError, NotFound
 
 if TYPE_CHECKING:
-    from dataset_export.destinations.contract import Store
+    from dataset_export.destinations.contract import Entry, Store
     from dataset_export.export.dataflow import Dataflow, Dataset
     from dataset_export.export.verify import Finding
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of one dataset. `error` says why its files could not be compared at all."""
+    """What was found of one dataset. `error` says why its files could not be compared at all; `unnamed` are files beside
+    them that no manifest names."""
 
     dataset: str
     manifest: str | None
     findings: "tuple[Finding, ...]"
     error: str | None = None
+    unnamed: "tuple[Entry, ...]" = ()
 
     @property
     def same(self) -> bool:
@@ -40,13 +42,15 @@ class Comparison:
 @json_option
 @click.pass_obj
 def verify(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], *, deep: bool, as_json: bool) -> None:
-    """Compare what is at the destination with the manifests. Marks: = same, - missing, ! different.
+    """Compare what is at the destination with the manifests. Marks: = same, - missing, ! different, + there and named by
+    no manifest.
 
-    Exits with 1 on any difference, also when a dataset is not delivered.
+    Exits with 1 on any difference, also when a dataset is not delivered. Files marked + are no difference: they may be
+    somebody else's, and those of dead runs go with `sweep`.
 
     \b
     --json: dataflow, export_time, deep, same, datasets [{dataset, manifest, same, error (null: none), files [{mark,
-    path, bytes, reason, records (null: not read)}]}].
+    path, bytes, reason, records (null: not read)}], unnamed [{mark, path, bytes}]}].
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -73,6 +77,7 @@ def compare(
 ) -> Comparison:
     """Compare one export of one dataset with its manifest; see `export.verify.verify`."""
     from dataset_export.cli.manifests import delivered_manifest
+    from dataset_export.export.unnamed import unnamed_files
     from dataset_export.export.verify import verify as compare_files
 
     store: Store = session.store(dataflow)
@@ -81,7 +86,8 @@ def compare(
         manifest = delivered_manifest(store, dataflow, dataset, export_time, session.ledger(dataflow, dataset))
     except (NotFound, IntegrityError) as error:
         return Comparison(dataset.id, None, (), str(error))
-    return Comparison(dataset.id, store.uri(manifest.path), tuple(compare_files(store, manifest, deep=deep)))
+    findings = tuple(compare_files(store, manifest, deep=deep))
+    return Comparison(dataset.id, store.uri(manifest.path), findings, unnamed=tuple(unnamed_files(store, manifest)))
 
 
 def print_comparison(part: Comparison) -> None:
@@ -91,6 +97,8 @@ def print_comparison(part: Comparison) -> None:
         records = f", {finding.rows:,} records" if finding.rows is not None else ""
         what = finding.reason or f"{size(finding.file.bytes)}{records}"
         click.echo(f"  {finding.state} {finding.file.path}  {what}")
+    for entry in part.unnamed:
+        click.echo(f"  + {entry.path}  {size(entry.bytes)}, no manifest names it")
 
 
 def require_same(dataflow: "Dataflow", export_time: datetime, compared: list[Comparison]) -> None:
@@ -101,7 +109,8 @@ def require_same(dataflow: "Dataflow", export_time: datetime, compared: list[Com
         wrong = [f"{finding.file.path}: {finding.reason}" for finding in first.findings if finding.state != "="]
         raise IntegrityError(
             f"{dataflow.name} at {iso(export_time)}: {len(different)} of {len(compared)} datasets differ, "
-            f"first {first.dataset}: {first.error or wrong[0]}; `resend` delivers again"
+            f"first {first.dataset}: {first.error or wrong[0]}; "
+            + ("`resend` delivers again" if first.error else "`repair` delivers what is missing or differs")
         )
 
 
@@ -121,4 +130,5 @@ def _document(part: Comparison) -> dict[str, Any]:
             }
             for finding in part.findings
         ],
+        "unnamed": [{"mark": "+", "path": entry.path, "bytes": entry.bytes} for entry in part.unnamed],
     }

@@ -18,12 +18,14 @@ from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.encoding.encode import check_encoding
+from dataset_export.errors import ConfigError
 from dataset_export.export.dataflow import Dataflow as DataflowValue
 from dataset_export.export.dataflow import ExportMode, check_name
 from dataset_export.export.dataflow import Organization as OrganizationValue
 from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
 from dataset_export.orchestration.dataflow import build_dataflow
+from dataset_export.orchestration.names import SWEEP_JOB
 
 LOG = logging.getLogger("dataset_export")
 
@@ -129,6 +131,8 @@ class Dataflow(Declaration):
         """See `Declaration.from_attributes`."""
         with source.blaming("name"):
             check_name(attributes.name, "the dataflow name")
+            if attributes.name == SWEEP_JOB:
+                raise ConfigError(f"the dataflow name {SWEEP_JOB!r} is that of the daily sweep; take another one")
         written = attributes.schedule
         with source.blaming("schedule"):
             schedule = make_schedule(

@@ -60,11 +60,14 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
         ConfigError: when a declaration is wrong, with its file and line.
     """
     from dataset_export.components.catalog import catalog_of
+    from dataset_export.orchestration.sweep import sweep_definitions
 
     tree = project_tree(project_root, defs_folder)
     with plain_errors(tree.defs_module_path), quiet_definitions():
-        catalog_of(tree)  # what only shows when declarations meet (a name given twice) is refused first, and clearly
-        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), _documentation(tree))
+        # What only shows when declarations meet (a name given twice) is refused first, and clearly.
+        catalog = catalog_of(tree)
+        sweeping = sweep_definitions(catalog.dataflows.values())
+        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), sweeping, _documentation(tree))
 
 
 def _documentation(tree: ComponentTree) -> dg.Definitions:

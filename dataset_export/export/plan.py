@@ -18,6 +18,7 @@ from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import (
     Manifest,
     ManifestRef,
+    encrypted_copy_path,
     encryption,
     manifest_path,
     read_manifest,
@@ -181,6 +182,7 @@ def _journal(request: Request, plan: Plan) -> JournalEntry:
         bounds=plan.bounds,
         repairs=(plan.repair.base.path, plan.repair.base.sha256, plan.repair.base.run_id) if plan.repair else None,
         resent=plan.repair.resent if plan.repair else (),
+        encrypted_copy=encrypted_copy_path(request.dataflow, request.dataset, request.export_time, request.run_id),
     )
 
 
@@ -204,7 +206,7 @@ def _plan_repair(
         return None, "all files are sent again: the manifest is gone or was changed"
     bad = bad_files(store, base, request.repair or Depth.LISTING)
     if not bad:
-        return replace(_complete(base), repair_note=f"all {len(base.files)} files are whole, nothing was sent"), None
+        return replace(_complete(base), repair_note=f"all {len(base.files)} file(s) whole, nothing sent"), None
     plan, reason = repair_plan(request, base, [file.path for file in bad], table)
     return plan, f"all files are sent again: {reason}" if plan is None else None
 
@@ -250,7 +252,7 @@ def _only(plan: Plan, repair: Repair) -> Plan:
         plan,
         shards=cut_shards([file for file in files if file.path in resent]),
         repair=repair,
-        repair_note=f"{len(resent)} files are sent again, the others are kept",
+        repair_note=f"{len(resent)} file(s) sent again, the others kept",
     )
 
 

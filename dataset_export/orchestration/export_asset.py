@@ -9,16 +9,18 @@ from typing import Any
 import dagster as dg
 
 from dataset_export.destinations.contract import Store
+from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.plan import Plan, Request, Shard, plan_export
 from dataset_export.export.publish import publish_export
+from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.stage import StagedFile, stage_shard
 from dataset_export.lake.open import open_table
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.metadata import materialization_metadata
-from dataset_export.orchestration.names import RESEND_TAG, export_key, lake_key, op_name
+from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, export_key, lake_key, op_name
 
 PROGRESS_LOG = logging.getLogger("dataset_export.progress")
 """Gets a record after each step and staged file, with `dataset`, `step`, `files` and `bytes` as extra fields."""
@@ -55,7 +57,9 @@ class Delivery:
         with reported(self.retry_number):
             published = publish_export(self.request, self.planned.plan, list(self.staged), self.ledger, store)
             _log_progress(self.request, "published", files=published.manifest.document["fileCount"])
-            return materialization_metadata(self.request, published, store, self.planned.started_at)
+            return materialization_metadata(
+                self.request, published, store, self.planned.started_at, self.planned.plan.repair_note
+            )
 
 
 def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -113,6 +117,7 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         context.log.info(
             f"{request}: versions {result.bounds.lower} to {result.bounds.upper}, {files} files in {len(result.shards)} shards"
             + (f"; complete already, by {result.complete}" if result.complete else "")
+            + (f"; {result.repair_note}" if result.repair_note else "")
         )
         if result.bounds.upper is not None:
             metadata = {"version": result.bounds.upper, "dagster/row_count": table.row_count(result.bounds.upper)}
@@ -181,13 +186,26 @@ def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Datase
     run = context.run
     with reported(context.retry_number):
         export_time = parse_export_time(context.partition_key)
+        repair = _repair_depth(run.tags)
     return Request(
         dataflow=dataflow,
         dataset=dataset,
         export_time=export_time,
         run_id=run.root_run_id or run.run_id,
         resend=run.tags.get(RESEND_TAG) == "true",
+        repair=repair,
     )
+
+
+def _repair_depth(tags: Mapping[str, str]) -> Depth | None:
+    written = tags.get(REPAIR_TAG)
+    if written is None:
+        return None
+    if written not in set(Depth):
+        raise UsageError(f"the tag {REPAIR_TAG} is {written!r}; it takes {' or '.join(Depth)}")
+    if tags.get(RESEND_TAG) == "true":
+        raise UsageError(f"a run has the tag {RESEND_TAG} or {REPAIR_TAG}, not both")
+    return Depth(written)
 
 
 def _ledger(context: dg.OpExecutionContext, request: Request) -> MaterializationLedger:

@@ -14,7 +14,7 @@ from dataset_export.orchestration.names import lake_key
 
 
 def materialization_metadata(
-    request: Request, published: Published, store: Store, started_at: datetime
+    request: Request, published: Published, store: Store, started_at: datetime, repair_note: str | None = None
 ) -> Mapping[str, Any]:
     """The metadata of one export; its counts are this export's own.
 
@@ -23,6 +23,7 @@ def materialization_metadata(
         published: its manifest.
         store: for printable addresses.
         started_at: when planning began (UTC).
+        repair_note: of a repair, what it found and did, in words.
     """
     manifest = published.manifest
     document = manifest.document
@@ -60,6 +61,7 @@ def materialization_metadata(
         "manifest": store.uri(manifest.path),
         "superseded_manifests": len(manifest.supersedes),
         "adopted": published.adopted,
+        **({"repair": repair_note} if repair_note else {}),
         "started_at": dg.MetadataValue.timestamp(started_at),
         "ended_at": dg.MetadataValue.timestamp(ended_at),
         "duration_seconds": round((ended_at - started_at).total_seconds(), 3),

@@ -14,6 +14,13 @@ RESEND_TAG = "dataset_export/resend"
 """`true` on runs that have to deliver again what may be complete already."""
 
 
+REPAIR_TAG = "dataset_export/repair"
+"""`listing` or `deep` on runs that deliver again only the files that are found, in this depth, to be missing or different."""
+
+SWEEP_JOB = "sweep_leftovers"
+"""The job of the whole project that removes what dead runs left."""
+
+
 def lake_key(dataset: Dataset) -> dg.AssetKey:
     """The dataset in the lake, upstream of its exports."""
     return dg.AssetKey(["lake", dataset.id])

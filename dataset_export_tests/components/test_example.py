@@ -80,7 +80,8 @@ def test_checks_jobs_and_schedules(definitions: dg.Definitions) -> None:
         schedule = repository.get_schedule_def(f"{name}_schedule")
         assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert len(repository.schedule_defs) == 2
+    assert repository.get_schedule_def("sweep_leftovers_schedule").default_status is dg.DefaultScheduleStatus.RUNNING
+    assert len(repository.schedule_defs) == 3
     assert set(repository.get_top_level_resources()) == {"partner_folder", "archive_folder"}
 
 

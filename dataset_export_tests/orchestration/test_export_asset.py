@@ -24,7 +24,7 @@ from dataset_export.orchestration import failures
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import MaterializationLedger
-from dataset_export.orchestration.names import RESEND_TAG
+from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG
 from dataset_export_tests.export.exporter import (
     START,
     Exporter,
@@ -447,3 +447,24 @@ def test_a_manifest_that_leaves_rows_out_does_not_reconcile(world: World) -> Non
     )
     world.store.put(whole.path, short.bytes, replace=True)
     assert world.failed_checks() == {"records_reconcile"}
+
+
+def test_the_repair_tag_sends_only_what_is_missing(world: World) -> None:
+    assert world.run().success
+    first = world.manifest()
+    world.store.delete(min(file.path for file in first.files))
+    world.watched.calls.clear()
+    result = world.job.execute_in_process(instance=world.instance, partition_key=at(0), tags={REPAIR_TAG: "listing"})
+    assert world.watched.calls["stage"] == 1
+    shown = metadata_of(result)
+    assert shown["repair"] == "1 file(s) sent again, the others kept"
+    assert shown["records"] == first.document["recordCount"]
+    assert world.failed_checks() == set()
+
+
+@pytest.mark.parametrize("tags", [{REPAIR_TAG: "somewhat"}, {REPAIR_TAG: "deep", RESEND_TAG: "true"}])
+def test_a_repair_tag_that_means_nothing_is_refused(world: World, tags: dict[str, str]) -> None:
+    result = world.job.execute_in_process(instance=world.instance, partition_key=at(0), tags=tags, raise_on_error=False)
+    assert not result.success
+    assert REPAIR_TAG in str(result.get_step_failure_events()[0].step_failure_data.user_failure_data)
+    assert visible_data_files(world.store) == set()
