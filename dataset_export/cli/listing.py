@@ -68,19 +68,20 @@ def preview(session: Session, flow: str, text: str | None, as_json: bool) -> Non
     warnings, next_export_times (five). Paths are relative to the destination's folder.
     """
     from dataset_export.export.file_names import file_name, name_mark
-    from dataset_export.export.manifest import manifest_path
+    from dataset_export.export.manifest import encrypted_copy_path, manifest_path
 
     dataflow, now = session.dataflow(flow), session.clock()
     export_time = _preview_time(dataflow, text, now)
     shown: list[dict[str, Any]] = []
     for dataset in dataflow.datasets:
         mark = name_mark(dataflow.name, dataset.id, export_time, EXAMPLE_RUN)
+        run = (dataflow, dataset, export_time, RUN_ID)
         shown.append(
             {
                 "dataset": dataset.id,
                 "folder": dataflow.render_folder(dataset, export_time),
                 "example_files": [file_name(mark, ordinal, dataflow.ending) for ordinal in range(EXAMPLE_FILES)],
-                "manifest": manifest_path(dataflow, dataset, export_time, RUN_ID),
+                "manifest": encrypted_copy_path(*run) or manifest_path(*run),
             }
         )
     warnings = _warnings(dataflow, shown)

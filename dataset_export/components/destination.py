@@ -71,16 +71,19 @@ class Destination(Declaration):
             manifest_folder = FolderTemplate(attributes.manifest_folder) if attributes.manifest_folder else None
         key = attributes.pgp_public_key
         recipients = recipients_of(key, source) if key is not None else None
+        if attributes.manifest == "encrypted" and recipients is None:
+            raise source.error("an encrypted manifest needs a pgp_public_key; add it", "manifest")
         with source.blaming("id"):
             value = DestinationInfo(
                 id=attributes.id,
                 name=attributes.name or attributes.id,
                 type=attributes.type,
                 encoding=encoding,
-                manifest=attributes.manifest,
+                manifest=attributes.manifest is True,
                 manifest_folder=manifest_folder,
                 description=attributes.description,
                 recipients=recipients,
+                encrypted_manifest=attributes.manifest == "encrypted",
             )
         secrets = attributes.secrets(source)
         io_manager = attributes.io_manager(source, {field: resource_field(ref) for field, ref in secrets.items()})

@@ -135,6 +135,7 @@ class DestinationInfo:
         manifest: whether a manifest is written where readers look (spec S3).
         manifest_folder: another folder for manifests (spec S7); None is the folder of the data.
         recipients: who can read the data files, which are encrypted for them; None when they are not encrypted.
+        encrypted_manifest: whether readers see an encrypted copy of the manifest; `manifest` is False then.
     """
 
     id: str
@@ -145,9 +146,14 @@ class DestinationInfo:
     manifest_folder: FolderTemplate | None = None
     description: str = ""
     recipients: Recipients | None = None
+    encrypted_manifest: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.id, "the destination id")
+        if self.encrypted_manifest and (self.recipients is None or self.manifest):
+            raise ConfigError(
+                "an encrypted manifest takes the place of the plain one and needs a public key to encrypt for"
+            )
 
 
 @dataclass(frozen=True)
@@ -209,6 +215,10 @@ class Dataflow:
         """
         if not self.destination.manifest:
             return f"{HIDDEN_FOLDER}/manifests/{self.name}/{dataset.id}/{format_export_time(export_time)}"
+        return self.render_visible_manifest_folder(dataset, export_time)
+
+    def render_visible_manifest_folder(self, dataset: Dataset, export_time: datetime) -> str:
+        """The folder where readers look for the manifest, or for its encrypted copy."""
         if self.destination.manifest_folder is not None:
             return self.destination.manifest_folder.render(self._macro_values(dataset), export_time)
         return self.render_folder(dataset, export_time)

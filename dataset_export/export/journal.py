@@ -36,6 +36,7 @@ class JournalEntry:
         upper: the slice's upper version.
         repairs: of a repair, path and SHA-256 of the manifest that it repairs and the run that wrote that.
         resent: of a repair, paths in that manifest of the files that are made anew, so that a retry makes the same.
+        encrypted_copy: where an encrypted copy of its manifest will be.
     """
 
     dataflow: str
@@ -49,6 +50,7 @@ class JournalEntry:
     upper: int | None
     repairs: tuple[str, str, str] | None = None
     resent: tuple[str, ...] = ()
+    encrypted_copy: str | None = None
 
     @property
     def path(self) -> str:
@@ -79,9 +81,10 @@ class JournalEntry:
 
     def staged_files(self, store: Store) -> list[Leftover]:
         """Bytes this run staged and did not publish, and a manifest that it was writing when it died."""
-        folders = {self.folder, self.manifest_path.rpartition("/")[0]}
+        manifests = {path for path in (self.manifest_path, self.encrypted_copy) if path is not None}
+        folders = {self.folder, *(path.rpartition("/")[0] for path in manifests)}
         found = [leftover for folder in sorted(folders) for leftover in store.leftovers(folder)]
-        ours = [left for left in found if self._wrote(left.path) or left.path == self.manifest_path]
+        ours = [left for left in found if self._wrote(left.path) or left.path in manifests]
         # Of two folders, one may lie in the other.
         return list({(left.path, str(sorted(left.handle.items()))): left for left in ours}.values())
 
@@ -168,6 +171,7 @@ def entry_for(
     bounds: Bounds,
     repairs: tuple[str, str, str] | None = None,
     resent: tuple[str, ...] = (),
+    encrypted_copy: str | None = None,
 ) -> JournalEntry:
     """The entry of a run that is about to begin."""
     return JournalEntry(
@@ -182,6 +186,7 @@ def entry_for(
         upper=bounds.upper,
         repairs=repairs,
         resent=resent,
+        encrypted_copy=encrypted_copy,
     )
 
 

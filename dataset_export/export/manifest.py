@@ -15,6 +15,7 @@ from typing import Any
 
 from dataset_export import __version__
 from dataset_export.destinations.contract import Store
+from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import IntegrityError, NotFound
 from dataset_export.export.bounds import Bounds
@@ -117,6 +118,11 @@ class Manifest:
         return "encryption" in self.document
 
     @property
+    def encrypted_copy(self) -> str | None:
+        """Path of the encrypted copy that readers see; None when they see the manifest itself, or none."""
+        return self.document.get("encryptedManifest")
+
+    @property
     def supersedes(self) -> list[ManifestRef]:
         """Manifests whose exports this one replaces; a reader ignores those still there."""
         return [ManifestRef(ref["path"], ref["sha256"], ref["flowRunId"]) for ref in self.document["supersedes"]]
@@ -140,9 +146,24 @@ def manifest_path(dataflow: Dataflow, dataset: Dataset, export_time: datetime, r
     before the run id, since one run delivers them all.
     """
     folder = dataflow.render_manifest_folder(dataset, export_time)
-    own_folder = not dataflow.destination.manifest or (
-        (dataflow.destination.manifest_folder or dataflow.folder).tells_datasets_apart
-    )
+    own_folder = not dataflow.destination.manifest or _tells_datasets_apart(dataflow)
+    return _manifest_in(folder, dataflow, dataset, run_id, own_folder=own_folder)
+
+
+def encrypted_copy_path(dataflow: Dataflow, dataset: Dataset, export_time: datetime, run_id: str) -> str | None:
+    """Where readers find the encrypted copy of this run's manifest; None when the destination has none."""
+    if not dataflow.destination.encrypted_manifest:
+        return None
+    folder = dataflow.render_visible_manifest_folder(dataset, export_time)
+    path = _manifest_in(folder, dataflow, dataset, run_id, own_folder=_tells_datasets_apart(dataflow))
+    return path + ENCRYPTED_ENDING
+
+
+def _tells_datasets_apart(dataflow: Dataflow) -> bool:
+    return (dataflow.destination.manifest_folder or dataflow.folder).tells_datasets_apart
+
+
+def _manifest_in(folder: str, dataflow: Dataflow, dataset: Dataset, run_id: str, *, own_folder: bool) -> str:
     name = f"manifest-{dataflow.destination.id}-{'' if own_folder else dataset.id + '-'}{run_id}.json"
     return f"{folder}/{name}" if folder else name
 
@@ -202,6 +223,8 @@ def build_manifest(
     }
     if (how := encryption(dataflow.destination.recipients)) is not None:
         document["encryption"] = how
+    if (copy := encrypted_copy_path(dataflow, dataset, export_time, run_id)) is not None:
+        document["encryptedManifest"] = copy
     return Manifest(path=path, document=document)
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from dataset_export.destinations.contract import Staged, Store
 from dataset_export.encoding.contract import Encoded
-from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
+from dataset_export.encoding.openpgp import ENCRYPTED_ENDING, encrypt
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
@@ -30,7 +30,7 @@ from dataset_export.export.manifest import (
 from dataset_export.export.plan import Plan, Request
 from dataset_export.export.repair import repaired_files, require_same_export
 from dataset_export.export.stage import StagedFile
-from dataset_export.export.superseded import remove_superseded, replaced_by
+from dataset_export.export.superseded import exists, remove_superseded, replaced_by
 from dataset_export.export.verify import require_whole
 
 
@@ -61,6 +61,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
     if plan.complete is not None:
         manifest = require_manifest(store, plan.complete)
         require_whole(store, manifest)
+        _put_encrypted_copy(request, manifest, store)
         remove_superseded(store, manifest, request.folder)
         return Published(manifest, adopted=manifest.run_id != request.run_id)
     manifest = read_manifest(store, request.manifest_path)
@@ -80,6 +81,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         if plan.repair is not None:
             require_whole(store, manifest)  # what was good when the repair was planned still is
         store.put(manifest.path, manifest.bytes)
+    _put_encrypted_copy(request, manifest, store)
     remove_superseded(store, manifest, request.folder)
     return Published(manifest)
 
@@ -102,6 +104,19 @@ def _require_same_recipients(request: Request, staged: list[StagedFile]) -> None
             f"{request}: the OpenPGP keys of {request.dataflow.destination.id} have changed since this run "
             "began; nothing was made visible, start a new run instead of executing this one again"
         )
+
+
+def _put_encrypted_copy(request: Request, manifest: Manifest, store: Store) -> None:
+    """Let readers see the manifest, where that is encrypted. One that is there stays: it was written whole."""
+    path, recipients = manifest.encrypted_copy, request.dataflow.destination.recipients
+    if path is None or exists(store, path):
+        return
+    if recipients is None or list(recipients.fingerprints) != manifest.document["encryption"]["recipients"]:
+        raise StalePlan(
+            f"{request}: the OpenPGP keys of {request.dataflow.destination.id} have changed before its encrypted manifest "
+            "was written; `resend` delivers this export time anew"
+        )
+    store.put(path, encrypt(recipients, manifest.bytes))
 
 
 def in_parallel(action: Callable[[Staged], None], receipts: list[Staged]) -> None:

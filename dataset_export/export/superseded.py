@@ -7,6 +7,7 @@ which run made it, and what the newest manifest names stays, whoever made it.
 from collections.abc import Iterable
 
 from dataset_export.destinations.contract import Store
+from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.errors import IntegrityError
 from dataset_export.export.file_names import name_mark
 from dataset_export.export.journal import JournalEntry, forget_run
@@ -25,6 +26,8 @@ def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]
         manifest: of the export that replaces.
         folder: of its data files; a replaced manifest that can still be read names further ones.
     """
+    if not _is_complete(store, manifest):
+        return []
     named = {file.path for file in manifest.files}
     marks = {_mark(manifest, run_id) for run_id in (manifest.run_id, *(ref.run_id for ref in manifest.supersedes))}
     folders = {folder, *_folders(named)}
@@ -36,7 +39,8 @@ def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]
         for entry in store.list(place)
         if entry.path not in named and any(mark in entry.path.rpartition("/")[2] for mark in marks)
     ]
-    return [*dict.fromkeys(found), *(ref.path for ref in manifest.supersedes if _exists(store, ref.path))]
+    found += [copy for ref in manifest.supersedes if (copy := _encrypted_copy(store, ref, manifest)) is not None]
+    return [*dict.fromkeys(found), *(ref.path for ref in manifest.supersedes if exists(store, ref.path))]
 
 
 def remove_superseded(store: Store, manifest: Manifest, folder: str) -> None:
@@ -46,6 +50,8 @@ def remove_superseded(store: Store, manifest: Manifest, folder: str) -> None:
     Before its manifest a replaced run loses its journal entry: an entry without a manifest means that the run died, and
     its files would be swept, also those that a repair has kept.
     """
+    if not _is_complete(store, manifest):
+        return
     paths = superseded_files(store, manifest, folder)
     manifests = {ref.path for ref in manifest.supersedes}
     for path in paths:
@@ -129,7 +135,26 @@ def _folders(paths: Iterable[str]) -> set[str]:
     return {path.rpartition("/")[0] for path in paths}
 
 
-def _exists(store: Store, path: str) -> bool:
+def _is_complete(store: Store, manifest: Manifest) -> bool:
+    """Whether readers can see the manifest: until the encrypted copy is there, they follow what it replaces."""
+    return manifest.encrypted_copy is None or exists(store, manifest.encrypted_copy)
+
+
+def _encrypted_copy(store: Store, ref: ManifestRef, manifest: Manifest) -> str | None:
+    """The encrypted copy of a replaced manifest, if it is still there."""
+    old = _readable(store, ref.path)
+    if old is not None:
+        path = old.encrypted_copy
+    elif manifest.encrypted_copy is not None:
+        ending = f".json{ENCRYPTED_ENDING}"
+        path = manifest.encrypted_copy.removesuffix(manifest.run_id + ending) + ref.run_id + ending
+    else:
+        path = None
+    return path if path is not None and exists(store, path) else None
+
+
+def exists(store: Store, path: str) -> bool:
+    """Whether there is a visible file."""
     try:
         store.open(path).close()
     except FileNotFoundError:

@@ -80,6 +80,18 @@ def test_keys_in_files_and_blocks_in_a_list(tmp_path: Path, gnupg: GnuPG, alice:
     assert catalog.dataflows["flow"].ending == ".gz.parquet.gpg"
 
 
+def test_an_encrypted_manifest_takes_a_key(tmp_path: Path, gnupg: GnuPG, alice: str) -> None:
+    text = PARTNER + "manifest: encrypted\n"
+    defs = write_project(
+        tmp_path / "with", base=BASE, sealed=document("Destination", text + block(gnupg.public_key(alice))), flow=FLOW
+    )
+    destination = load_catalog(defs_folder=defs).dataflows["flow"].destination
+    assert (destination.manifest, destination.encrypted_manifest) == (False, True)
+    defs = write_project(tmp_path / "without", base=BASE, sealed=document("Destination", text), flow=FLOW)
+    with pytest.raises(ConfigError, match=r"defs\.yaml:6: an encrypted manifest needs a pgp_public_key; add it"):
+        load_catalog(defs_folder=defs)
+
+
 def test_without_a_key_nothing_is_encrypted(tmp_path: Path) -> None:
     written = document("Destination", PARTNER)
     catalog = load_catalog(defs_folder=write_project(tmp_path, base=BASE, sealed=written, flow=FLOW))

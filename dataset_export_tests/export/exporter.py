@@ -109,6 +109,7 @@ class Exporter:
     template: str = "%DATASET_ID%/%EXPORT_TIME%"
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     recipients: Recipients | None = None
+    encrypted_manifest: bool = False
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -122,7 +123,14 @@ class Exporter:
         self.dataflow = Dataflow(
             name="hourly",
             datasets=(self.dataset,),
-            destination=DestinationInfo(id="partner", name="Partner", type="local", recipients=self.recipients),
+            destination=DestinationInfo(
+                id="partner",
+                name="Partner",
+                type="local",
+                manifest=not self.encrypted_manifest,
+                recipients=self.recipients,
+                encrypted_manifest=self.encrypted_manifest,
+            ),
             schedule=make_schedule(Frequency.CRON, START, cron=self.frequency, end="never"),
             folder=FolderTemplate(self.template),
             encoding=self.encoding,

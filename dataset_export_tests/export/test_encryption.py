@@ -20,13 +20,14 @@ from dataset_export.destinations.local import LocalStore
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.encoding.openpgp_keys import Recipients, read_recipients
 from dataset_export.errors import ConfigError, IntegrityError, StalePlan
-from dataset_export.export.manifest import Manifest
+from dataset_export.export.manifest import Manifest, parse_manifest
 from dataset_export.export.repair import Depth
 from dataset_export.export.sweep import sweep
 from dataset_export.export.verify import State, verify
 from dataset_export_tests.export.exporter import (
     Exporter,
     Killed,
+    MemoryLedger,
     MortalStore,
     live_manifests,
     named_files,
@@ -269,3 +270,121 @@ def test_an_expired_key_stages_nothing(local: Exporter, recipients: Recipients) 
         expired.export(0)
     assert visible_data_files(local.store) == set()
     assert staged_files(local.store) == []
+
+
+# The manifest too
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, delta: DeltaBuilder, recipients: Recipients) -> Exporter:
+    return Exporter(LocalStore(tmp_path / "delivered"), delta.uri, recipients=recipients, encrypted_manifest=True)
+
+
+def decrypted_manifests(exporter: Exporter, gnupg: GnuPG) -> list[Manifest]:
+    """What the partner follows: encrypted manifests that no other one supersedes."""
+    names = [entry.path for entry in exporter.store.list("") if "/manifest-" in entry.path]
+    found = [parse_manifest(name, gnupg.decrypt(content(exporter.store, name))) for name in names]
+    superseded = {ref.run_id for manifest in found for ref in manifest.supersedes}
+    return [manifest for manifest in found if manifest.run_id not in superseded]
+
+
+def require_only_sealed(exporter: Exporter) -> None:
+    assert [entry.path for entry in exporter.store.list("") if not entry.path.endswith(".gpg")] == []
+
+
+def test_an_encrypted_manifest_is_the_record_that_we_keep(sealed: Exporter, gnupg: GnuPG) -> None:
+    first = sealed.export(0)
+    assert first.path.startswith(".dataset_export/manifests/")
+    assert first.encrypted_copy == f"orders/exportTime=202611010800/manifest-partner-{first.run_id}.json.gpg"
+    assert gnupg.decrypt(content(sealed.store, first.encrypted_copy)) == first.bytes
+    assert {finding.state for finding in verify(sealed.store, first, deep=True)} == {State.SAME}
+    sealed.store.delete(first.files[0].path)
+    repaired = sealed.export(0, repair=Depth.LISTING)
+    assert len({file.path for file in first.files} & {file.path for file in repaired.files}) == 3
+    resent = sealed.export(0, resend=True)
+    [seen] = decrypted_manifests(sealed, gnupg)
+    assert (seen.run_id, seen.bytes) == (resent.run_id, resent.bytes)
+    assert {entry.path for entry in sealed.store.list("")} == {
+        resent.encrypted_copy,
+        *(file.path for file in resent.files),
+    }
+    require_only_sealed(sealed)
+
+
+def test_an_encrypted_manifest_that_was_removed_is_put_back_by_a_repair(sealed: Exporter, gnupg: GnuPG) -> None:
+    manifest = sealed.export(0)
+    assert manifest.encrypted_copy is not None
+    sealed.store.delete(manifest.encrypted_copy)
+    sealed.export(0, repair=Depth.LISTING)
+    assert [seen.bytes for seen in decrypted_manifests(sealed, gnupg)] == [manifest.bytes]
+
+
+def test_a_resend_removes_the_encrypted_copy_of_a_record_that_was_changed(sealed: Exporter) -> None:
+    first = sealed.export(0)
+    sealed.store.put(first.path, b"{}", replace=True)
+    second = sealed.export(0, resend=True)
+    assert [entry.path for entry in sealed.store.list("") if "/manifest-" in entry.path] == [second.encrypted_copy]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_p2_p7_a_first_export_that_is_killed_shows_no_encrypted_manifest_before_its_files(
+    sealed: Exporter, gnupg: GnuPG, tmp_path: Path, after: bool
+) -> None:
+    mortal = MortalStore(LocalStore(tmp_path / "whole"))
+    replace(sealed, ledger=MemoryLedger()).export(0, store=mortal)
+    assert mortal.calls[-2:] == ["put", "put"]
+    for step in range(mortal.calls.index("publish") + 1, len(mortal.calls) + 1):
+        one = replace(sealed, store=LocalStore(tmp_path / f"killed-{step}"), ledger=MemoryLedger())
+        run_id = str(uuid4())
+        with pytest.raises(Killed):
+            one.export(0, run_id, store=MortalStore(one.store, step, after=after))
+        for seen in decrypted_manifests(one, gnupg):
+            assert {finding.state for finding in verify(one.store, seen, deep=True)} == {State.SAME}
+        manifest = one.export(0, run_id)
+        [seen] = decrypted_manifests(one, gnupg)
+        assert seen.bytes == manifest.bytes
+        assert visible_data_files(one.store) == {file.path for file in manifest.files}
+        assert staged_files(one.store) == []
+        require_only_sealed(one)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_p5_p7_a_resend_that_is_killed_always_shows_one_whole_export(
+    sealed: Exporter, gnupg: GnuPG, tmp_path: Path, after: bool
+) -> None:
+    """Also when a sweep comes between the kill and the next try."""
+
+    def exporter(name: str) -> Exporter:
+        one = replace(sealed, store=LocalStore(tmp_path / name), ledger=MemoryLedger())
+        one.export(0)
+        return one
+
+    whole = exporter("whole")
+    mortal = MortalStore(whole.store)
+    whole.export(0, resend=True, store=mortal)
+    manifest_put = mortal.calls.index("put", 1) + 1
+    for step in range(manifest_put - 1, len(mortal.calls) + 1):
+        one = exporter(f"killed-{step}")
+        with pytest.raises(Killed):
+            one.export(0, resend=True, store=MortalStore(one.store, step, after=after))
+        for again in (False, True):
+            if again:
+                sweep(one.store, "hourly", "orders", one.ledger, dry_run=False)
+            [seen] = decrypted_manifests(one, gnupg)
+            assert {finding.state for finding in verify(one.store, seen, deep=True)} == {State.SAME}
+        manifest = one.export(0, resend=True)
+        [seen] = decrypted_manifests(one, gnupg)
+        assert seen.bytes == manifest.bytes
+        assert visible_data_files(one.store) == {file.path for file in manifest.files}
+        require_only_sealed(one)
+
+
+def test_keys_that_change_before_the_encrypted_manifest_is_written(sealed: Exporter, others: Recipients) -> None:
+    run_id = str(uuid4())
+    with pytest.raises(Killed):
+        sealed.export(0, run_id, store=MortalStore(sealed.store, 11))  # the put of the copy
+    later = rekeyed(sealed, others)
+    with pytest.raises(StalePlan, match=r"have changed before its encrypted manifest .*`resend`"):
+        later.export(0, run_id)
+    manifest = later.export(0, resend=True)
+    assert visible_data_files(sealed.store) == {file.path for file in manifest.files}

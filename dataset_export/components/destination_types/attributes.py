@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -28,10 +28,10 @@ class AnyDestinationAttributes(Attributes):
         description="Compression of the files: parquet takes none, gzip, zstd, snappy or source (as it is in the lake); "
         "json (one object a line) takes gzip only.",
     )
-    manifest: bool = Field(
+    manifest: bool | Literal["encrypted"] = Field(
         default=True,
         description="Whether the manifest of each export is written where readers look; if not, it is kept in a hidden "
-        "folder.",
+        "folder. encrypted: it is kept there, and readers see a copy that is encrypted as the data files are.",
     )
     manifest_folder: str | None = Field(
         default=None,
