@@ -108,7 +108,7 @@ def compare(destination: str, folder: Path, size: int, repeat: int) -> Compariso
     clients = list(UPLOADERS[destination])
     runs: dict[tuple[str, Path], list[process.Measured]] = {}
     for number in range(repeat):
-        turn = number % len(clients)
+        turn = number * len(clients) // repeat
         for client in clients[turn:] + clients[:turn]:
             runs.setdefault((client, whole), []).append(_upload(destination, client, whole, folder))
         runs.setdefault((OURS, part), []).append(_upload(destination, OURS, part, folder))
