@@ -17,7 +17,7 @@ def unnamed_files(store: Store, manifest: Manifest) -> list[Entry]:
         store: the destination.
         manifest: of the export.
     """
-    named = {manifest.path, *(file.path for file in manifest.files)}
+    named = _names_in(manifest)
     folders = {_folder(path) for path in named if not path.startswith(f"{HIDDEN_FOLDER}/")}
     listed = [entry for folder in sorted(folders) for entry in store.list(folder) if _folder(entry.path) == folder]
     others = [entry for entry in listed if entry.path not in named]
@@ -37,7 +37,12 @@ def _named_by(store: Store, path: str) -> Iterable[str]:
         other = read_manifest(store, path)
     except IntegrityError:
         return ()  # nobody can follow it, so what it named is unnamed, and so is it
-    return {path, *(file.path for file in other.files)} if other is not None else ()
+    return _names_in(other) if other is not None else ()
+
+
+def _names_in(manifest: Manifest) -> set[str]:
+    copy = {manifest.encrypted_copy} if manifest.encrypted_copy is not None else set[str]()
+    return {manifest.path, *copy, *(file.path for file in manifest.files)}
 
 
 def _is_manifest(path: str) -> bool:

@@ -23,6 +23,7 @@ from dataset_export.errors import ConfigError, IntegrityError, StalePlan
 from dataset_export.export.manifest import Manifest, parse_manifest
 from dataset_export.export.repair import Depth
 from dataset_export.export.sweep import sweep
+from dataset_export.export.unnamed import unnamed_files
 from dataset_export.export.verify import State, verify
 from dataset_export_tests.export.exporter import (
     Exporter,
@@ -62,6 +63,15 @@ def delta(tmp_path: Path) -> DeltaBuilder:
     """Four files of rows 1 to 7, committed long before every export time."""
     table = DeltaBuilder(str(tmp_path / "lake"))
     for ids in ([1, 2, 3], [4], [5, 6], [7]):
+        table.commit_time(table.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
+    return table
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> DeltaBuilder:
+    """Two files of rows 1 to 4."""
+    table = DeltaBuilder(str(tmp_path / "small"))
+    for ids in ([1, 2, 3], [4]):
         table.commit_time(table.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
     return table
 
@@ -162,12 +172,12 @@ def test_p4_the_receipts_of_one_try_are_published_by_the_next(local: Exporter, g
 
 @pytest.mark.parametrize("after", [False, True])
 def test_p4_a_run_that_is_killed_anywhere_is_repeated_from_the_start(
-    tmp_path: Path, delta: DeltaBuilder, gnupg: GnuPG, recipients: Recipients, after: bool
+    tmp_path: Path, small: DeltaBuilder, gnupg: GnuPG, recipients: Recipients, after: bool
 ) -> None:
     """The same root run encrypts everything again, so that other bytes have the names of an earlier try."""
 
     def exporter(name: str) -> Exporter:
-        return Exporter(LocalStore(tmp_path / name), delta.uri, recipients=recipients)
+        return Exporter(LocalStore(tmp_path / name), small.uri, recipients=recipients)
 
     mortal = MortalStore(LocalStore(tmp_path / "whole"))
     exporter("whole").export(0, store=mortal)
@@ -181,8 +191,7 @@ def test_p4_a_run_that_is_killed_anywhere_is_repeated_from_the_start(
         assert visible_data_files(one.store) == named_files(one.store)
         assert staged_files(one.store) == []
         assert {finding.state for finding in verify(one.store, manifest, deep=True)} == {State.SAME}
-        if step in (6, 8, 10):  # decrypting takes longer than all the rest
-            assert rows_by_manifest(Reader(one.store, gnupg)) == ROWS  # type: ignore[arg-type]
+        assert rows_by_manifest(Reader(one.store, gnupg)) == {1: 1, 2: 1, 3: 1, 4: 1}  # type: ignore[arg-type]
 
 
 def test_p6_sweep_removes_what_a_dead_encrypted_export_left(local: Exporter) -> None:
@@ -276,8 +285,8 @@ def test_an_expired_key_stages_nothing(local: Exporter, recipients: Recipients) 
 
 
 @pytest.fixture
-def sealed(tmp_path: Path, delta: DeltaBuilder, recipients: Recipients) -> Exporter:
-    return Exporter(LocalStore(tmp_path / "delivered"), delta.uri, recipients=recipients, encrypted_manifest=True)
+def sealed(tmp_path: Path, small: DeltaBuilder, recipients: Recipients) -> Exporter:
+    return Exporter(LocalStore(tmp_path / "delivered"), small.uri, recipients=recipients, encrypted_manifest=True)
 
 
 def decrypted_manifests(exporter: Exporter, gnupg: GnuPG) -> list[Manifest]:
@@ -298,9 +307,10 @@ def test_an_encrypted_manifest_is_the_record_that_we_keep(sealed: Exporter, gnup
     assert first.encrypted_copy == f"orders/exportTime=202611010800/manifest-partner-{first.run_id}.json.gpg"
     assert gnupg.decrypt(content(sealed.store, first.encrypted_copy)) == first.bytes
     assert {finding.state for finding in verify(sealed.store, first, deep=True)} == {State.SAME}
+    assert unnamed_files(sealed.store, first) == []
     sealed.store.delete(first.files[0].path)
     repaired = sealed.export(0, repair=Depth.LISTING)
-    assert len({file.path for file in first.files} & {file.path for file in repaired.files}) == 3
+    assert len({file.path for file in first.files} & {file.path for file in repaired.files}) == 1
     resent = sealed.export(0, resend=True)
     [seen] = decrypted_manifests(sealed, gnupg)
     assert (seen.run_id, seen.bytes) == (resent.run_id, resent.bytes)
@@ -382,7 +392,7 @@ def test_p5_p7_a_resend_that_is_killed_always_shows_one_whole_export(
 def test_keys_that_change_before_the_encrypted_manifest_is_written(sealed: Exporter, others: Recipients) -> None:
     run_id = str(uuid4())
     with pytest.raises(Killed):
-        sealed.export(0, run_id, store=MortalStore(sealed.store, 11))  # the put of the copy
+        sealed.export(0, run_id, store=MortalStore(sealed.store, 7))  # the put of the copy
     later = rekeyed(sealed, others)
     with pytest.raises(StalePlan, match=r"have changed before its encrypted manifest .*`resend`"):
         later.export(0, run_id)
