@@ -1,20 +1,25 @@
 """The public keys that files of a destination are encrypted for, as they are written in YAML."""
 
+import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dataset_export.components.source import Key, Source, short
 from dataset_export.encoding.openpgp_keys import Recipients, read_recipients
 from dataset_export.errors import ConfigError
 
+LOG = logging.getLogger("dataset_export")
+
 FIELD = "pgp_public_key"
 MAX_BYTES = 4 << 20
 """More than any key has: another file was meant."""
 
+WARN_AHEAD = timedelta(days=30)
+
 
 def recipients_of(written: str | Sequence[str], source: Source) -> Recipients:
-    """Read and check one key or several; each is an armored block or the path of a file.
+    """Read and check one key or several; each is an armored block or the path of a file. Warns of one that expires soon.
 
     Raises:
         ConfigError: with file and line, for a file that cannot be read and for each key that cannot encrypt.
@@ -23,8 +28,18 @@ def recipients_of(written: str | Sequence[str], source: Source) -> Recipients:
         keys = [_key(written, source, FIELD)]
     else:
         keys = [_key(one, source, FIELD, index) for index, one in enumerate(written)]
+    now = datetime.now(UTC)
     with source.blaming(FIELD):
-        return read_recipients(keys, now=datetime.now(UTC))
+        recipients = read_recipients(keys, now=now)
+    if recipients.usable_until is not None and recipients.usable_until - now < WARN_AHEAD:
+        LOG.warning(
+            "%s: of the OpenPGP keys %s the first expires on %s, and from then on nothing loads; ask its owner for one that "
+            "is extended",
+            source.at(FIELD),
+            ", ".join(recipients.fingerprints),
+            recipients.usable_until.date().isoformat(),
+        )
+    return recipients
 
 
 def _key(written: str, source: Source, *path: Key) -> bytes:

@@ -148,6 +148,16 @@ def test_a_key_that_cannot_encrypt_is_refused_at_load(
         assert "\n" not in text
 
 
+@pytest.mark.parametrize(("days", "warned"), [(20, True), (90, False)])
+def test_a_key_that_expires_soon_is_warned_of(
+    tmp_path: Path, gnupg: GnuPG, caplog: pytest.LogCaptureFixture, days: int, warned: bool
+) -> None:
+    key = gnupg.make_key(f"Soon in YAML <soon-{days}@example.com>", expires=f"{days}d")
+    written = document("Destination", PARTNER + block(gnupg.public_key(key)))
+    load_catalog(defs_folder=write_project(tmp_path, base=BASE, sealed=written, flow=FLOW))
+    assert (f"defs.yaml:6: of the OpenPGP keys {key} the first expires on" in caplog.text) is warned
+
+
 def test_a_secret_key_that_is_pasted_is_refused_and_not_repeated(tmp_path: Path, gnupg: GnuPG, alice: str) -> None:
     key = gnupg.secret_key(alice)
     defs = write_project(tmp_path, base=BASE, sealed=document("Destination", PARTNER + block(key)), flow=FLOW)
