@@ -16,7 +16,8 @@ FAMILIES = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
-"""A server has a key of each of some kinds and shows one; a fingerprint does not say of which kind its key is."""
+"""Kinds of keys. A server has one of each of some kinds and shows the one that is asked for first, and a fingerprint
+does not say of which kind its key is: so all are asked for, then all but the first, then the last only."""
 
 
 class HostKeys:
@@ -42,7 +43,7 @@ class HostKeys:
         self._port = port
         self._file = Path(known_hosts).expanduser() if known_hosts is not None else None
         self._fingerprint = fingerprint.rstrip("=") if fingerprint is not None else None
-        self._families: list[Any] = list(FAMILIES) if fingerprint is not None else [(), "default"]
+        self._families: list[Any] = _asked_for() if fingerprint is not None else [(), "default"]
 
     def attempts(self) -> list[Any]:
         """Kinds of host keys to ask the server for, one connection after the other, until it shows a trusted key. With
@@ -53,14 +54,15 @@ class HostKeys:
         """Ask for this kind first next time."""
         self._families.sort(key=lambda one: one != algorithms)
 
-    def options(self, shown: list[str]) -> dict[str, Any]:
-        """Arguments of `asyncssh.connect`; fingerprints of keys that are not in the file are added to `shown`.
+    def options(self, shown: list[str], accepted: list[str]) -> dict[str, Any]:
+        """Arguments of `asyncssh.connect`. Fingerprints of keys that are not trusted are added to `shown`, the trusted
+        fingerprint to `accepted`; keys that are in the file to neither.
 
         Raises:
             ConfigError: when the file cannot be read.
         """
         known: Any = ([], [], []) if self._file is None else self._read()
-        return {"known_hosts": known, "client_factory": self._client(shown)}
+        return {"known_hosts": known, "client_factory": self._client(shown, accepted)}
 
     def refusal(self, shown: list[str]) -> AccessDenied:
         """The error for a server that showed other keys only."""
@@ -82,7 +84,7 @@ class HostKeys:
             f"nothing was sent; {advice} that file"
         )
 
-    def _client(self, shown: list[str]) -> "Callable[[], SSHClient]":
+    def _client(self, shown: list[str], accepted: list[str]) -> "Callable[[], SSHClient]":
         import asyncssh
 
         pinned = self._fingerprint
@@ -91,6 +93,7 @@ class HostKeys:
             def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
                 fingerprint = key.get_fingerprint("sha256")
                 if pinned is not None and fingerprint.rstrip("=") == pinned:
+                    accepted.append(fingerprint)
                     return True
                 shown.append(fingerprint)
                 return False
@@ -113,3 +116,7 @@ class HostKeys:
             raise ConfigError(f"the known_hosts file {self._file} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise ConfigError(f"the known_hosts file {self._file} is not in OpenSSH's format: {error}") from error
+
+
+def _asked_for() -> list[Any]:
+    return [sum(FAMILIES[first:], ()) for first in range(len(FAMILIES))]
