@@ -9,8 +9,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
+# A worker for each core, with test servers of its own.
+PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo ui test test-slow check check-assets bench bench-destinations format lock clean help
+.PHONY: demo ui test servers test-slow check check-assets bench bench-destinations format lock clean help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -22,10 +24,12 @@ ui: $(RUNTIME) $(DAGSTER_HOME)/dagster.yaml ## The Dagster UI and daemon on http
 	DAGSTER_HOME=$(DAGSTER_HOME) $(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
 
 test: $(DEV) ## The default test suite, on real servers (under 10 minutes on 2 cores).
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+servers: $(DEV) ## Install the servers that the tests run against.
 
 test-slow: $(DEV) ## The slower tests.
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 check: $(DEV) ## Format, lint, types, layers, definitions.
 	$(BIN)/ruff format --check .
@@ -78,4 +82,5 @@ $(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m dataset_export_tests.servers.azurite
+	@dataset_export_tests/servers/install.sh
 	@touch $@ $(RUNTIME)
