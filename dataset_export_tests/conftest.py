@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from hypothesis import settings
 
 from dataset_export.destinations.contract import Store
 from dataset_export_tests.places.contract import Place
@@ -13,6 +14,10 @@ from dataset_export_tests.servers.gcs import CloudStorage, running_cloud_storage
 from dataset_export_tests.servers.gnupg import GnuPG, running_gnupg
 from dataset_export_tests.servers.openssh import OpenSSH, running_openssh
 from dataset_export_tests.servers.weed import Weed, running_weed
+
+# How long an example takes says nothing on a machine that does other work too.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 KINDS = ("local", "amazon_s3", "google_cloud_storage", "azure_blob", "data_landing_zone", "adls_gen2", "sftp")
 """Types of destination; `places` has a module of each, which opens one."""
