@@ -30,6 +30,9 @@ BARS = {"amazon_s3": 0.8, "google_cloud_storage": 0.8, "azure_blob": 0.8, "sftp"
 """How fast ours has to be, compared with the fastest other client."""
 FLAT = 0.1
 """Memory is flat when the whole file takes at most this share of its additional bytes more than a quarter of it."""
+STEADY = 1.5
+"""The slowest run of a client takes at most this many times its fastest one; else something else kept the machine busy,
+and the bar is neither held nor missed."""
 SPACE = 4
 """How many times the file is kept at most: at its source, as parts and as an object at a server, and one to spare."""
 TMPFS = Path("/dev/shm")
@@ -51,13 +54,14 @@ class Result:
 @dataclass(frozen=True)
 class Comparison:
     """All clients at one destination, ours first; `quarter` is ours with a quarter of the file. `load` is how many
-    processes wanted to run, on average over the minute before."""
+    processes wanted to run, on average over the minute before; `load_after` the same at the end, the clients among them."""
 
     destination: str
     size: int
     results: list[Result]
     quarter: Result
     load: float
+    load_after: float
 
     @property
     def ours(self) -> Result:
@@ -67,6 +71,10 @@ class Comparison:
     def best(self) -> Result:
         return min(self.results[1:], key=lambda one: one.median)
 
+    @property
+    def steady(self) -> bool:
+        return all(max(one.seconds) <= STEADY * min(one.seconds) for one in self.results)
+
     def verdicts(self) -> list[str]:
         """What the figures say, in sentences."""
         share = self.best.median / self.ours.median
@@ -74,6 +82,8 @@ class Comparison:
         speed = f"Ours has {share:.0%} of the speed of the fastest other client ({self.best.client})"
         if bar is None:
             speed += "; there is no bar."
+        elif not self.steady:
+            speed += f": UNDECIDED, since runs of one client differ by more than {STEADY} times. Repeat it on a quiet machine."
         else:
             speed += f": the bar of {bar:.0%} {'holds' if share >= bar else 'is MISSED'}."
         more = self.ours.peak_rss - self.quarter.peak_rss
@@ -113,7 +123,9 @@ def compare(destination: str, folder: Path, size: int, repeat: int) -> Compariso
             runs.setdefault((client, whole), []).append(_upload(destination, client, whole, folder))
         runs.setdefault((OURS, part), []).append(_upload(destination, OURS, part, folder))
     results = {key: _result(key[0], measured) for key, measured in runs.items()}
-    return Comparison(destination, size, [results[one, whole] for one in clients], results[OURS, part], load)
+    return Comparison(
+        destination, size, [results[one, whole] for one in clients], results[OURS, part], load, os.getloadavg()[0]
+    )
 
 
 def _upload(destination: str, client: str, file: Path, folder: Path) -> process.Measured:
@@ -169,7 +181,10 @@ def _cells(result: Result, found: Comparison) -> list[str]:
 
 
 def _table(found: Comparison) -> Table:
-    table = Table(*HEADINGS, title=f"{found.destination}, {found.size // MIB} MiB; load before: {found.load:.2f}")
+    table = Table(
+        *HEADINGS,
+        title=f"{found.destination}, {found.size // MIB} MiB; load before: {found.load:.2f}, after: {found.load_after:.2f}",
+    )
     for result in found.results:
         table.add_row(*_cells(result, found))
     return table
@@ -178,7 +193,7 @@ def _table(found: Comparison) -> Table:
 def _markdown(machine: str, found: Comparison) -> list[str]:
     runs = len(found.ours.seconds)
     return [
-        f"{found.size // MIB} MiB, {runs} rounds. {machine}. Load before: {found.load:.2f}.",
+        f"{found.size // MIB} MiB, {runs} rounds. {machine}. Load before: {found.load:.2f}, after: {found.load_after:.2f}.",
         f"Written by `python -m benchmarks.destinations --only {found.destination} --size {found.size // MIB} "
         f"--repeat {runs} --write` on {datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside this file.",
         "",
