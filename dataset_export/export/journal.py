@@ -130,7 +130,12 @@ def half_written_entries(store: Store, dataflow: str, dataset: str) -> list[tupl
 
 
 def forget_run(store: Store, dataflow: str, dataset: str, export_time: datetime, run_id: str) -> None:
-    """Remove the entry of a run whose export another one has replaced. None there: returns."""
+    """Remove the entry of a run whose export another one has replaced, after what that run staged: without the entry no
+    sweep would find it. None there: returns."""
+    for entry in read_journal(store, dataflow, dataset):
+        if entry.run_id == run_id and entry.time == export_time:
+            for leftover in entry.staged_files(store):
+                store.discard_leftover(leftover)
     store.delete(_path(dataflow, dataset, format_export_time(export_time), run_id))
 
 
