@@ -168,8 +168,11 @@ class LocalStore:
             yield Leftover(path, started, status.st_size, {"hidden": file.relative_to(self.folder).as_posix()})
 
     def discard_leftover(self, leftover: Leftover) -> None:
-        """Remove a staged file."""
+        """Remove a staged file, and the folder that was made for its visible name when nothing else came there."""
         self._remove(self._hidden(str(leftover.handle["hidden"])))
+        target = self._target(leftover.path)
+        with translated("delete", target):
+            prune_empty_folders(target.parent, self.folder)
 
     def create(self, hidden: Path) -> int:
         """A descriptor of a new file, in place of a leftover of that name. An earlier worker that still has the old
