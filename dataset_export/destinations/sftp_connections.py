@@ -160,10 +160,9 @@ class Connections:
         import asyncssh
 
         shown: list[str] = []
-        accepted: list[str] = []
         failed = Exception("no kind of host key to ask for")
         for algorithms in self._host_keys.attempts():
-            options = self._host_keys.options(shown, accepted)
+            options = self._host_keys.options(shown)
             try:
                 connection = await asyncssh.connect(
                     self.access.host,
@@ -183,11 +182,6 @@ class Connections:
                     **options,
                 )
             except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-                failed = error
-            except (asyncssh.ConnectionLost, ConnectionResetError) as error:
-                # Servers that have no key of the kinds asked for may just hang up.
-                if accepted:
-                    raise answer_meaning(error, "log in to", self._who) from None
                 failed = error
             except (asyncssh.Error, OSError) as error:
                 # No cause: what a library keeps of a login is not for logs.

@@ -17,7 +17,10 @@ FAMILIES = (
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
 """Kinds of keys. A server has one of each of some kinds and shows the one that is asked for first, and a fingerprint
-does not say of which kind its key is: so all are asked for, then all but the first, then the last only."""
+does not say of which kind its key is: so each is asked for first once. All are asked for every time, because servers hang
+up without a word on whoever asks only for kinds that they lack, which looks like a broken connection."""
+KNOWN_KINDS_FIRST = "+" + ",".join(kind for family in FAMILIES for kind in family)
+"""For asyncssh: what the known_hosts file holds, then all others."""
 
 
 class HostKeys:
@@ -43,26 +46,25 @@ class HostKeys:
         self._port = port
         self._file = Path(known_hosts).expanduser() if known_hosts is not None else None
         self._fingerprint = fingerprint.rstrip("=") if fingerprint is not None else None
-        self._families: list[Any] = _asked_for() if fingerprint is not None else [(), "default"]
+        self._families: list[Any] = _asked_for() if fingerprint is not None else [KNOWN_KINDS_FIRST]
 
     def attempts(self) -> list[Any]:
-        """Kinds of host keys to ask the server for, one connection after the other, until it shows a trusted key. With
-        a known_hosts file these are the kinds that it holds; the second attempt only finds out which key came instead."""
+        """Kinds of host keys to ask the server for, in order of preference, one connection after the other, until it
+        shows a trusted key. With a known_hosts file one is enough: the kinds that it holds come first."""
         return list(self._families)
 
     def found(self, algorithms: Any) -> None:
         """Ask for this kind first next time."""
         self._families.sort(key=lambda one: one != algorithms)
 
-    def options(self, shown: list[str], accepted: list[str]) -> dict[str, Any]:
-        """Arguments of `asyncssh.connect`. Fingerprints of keys that are not trusted are added to `shown`, the trusted
-        fingerprint to `accepted`; keys that are in the file to neither.
+    def options(self, shown: list[str]) -> dict[str, Any]:
+        """Arguments of `asyncssh.connect`. Fingerprints of keys that are not trusted are added to `shown`.
 
         Raises:
             ConfigError: when the file cannot be read.
         """
         known: Any = ([], [], []) if self._file is None else self._read()
-        return {"known_hosts": known, "client_factory": self._client(shown, accepted)}
+        return {"known_hosts": known, "client_factory": self._client(shown)}
 
     def refusal(self, shown: list[str]) -> AccessDenied:
         """The error for a server that showed other keys only."""
@@ -84,7 +86,7 @@ class HostKeys:
             f"nothing was sent; {advice} that file"
         )
 
-    def _client(self, shown: list[str], accepted: list[str]) -> "Callable[[], SSHClient]":
+    def _client(self, shown: list[str]) -> "Callable[[], SSHClient]":
         import asyncssh
 
         pinned = self._fingerprint
@@ -93,7 +95,6 @@ class HostKeys:
             def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
                 fingerprint = key.get_fingerprint("sha256")
                 if pinned is not None and fingerprint.rstrip("=") == pinned:
-                    accepted.append(fingerprint)
                     return True
                 shown.append(fingerprint)
                 return False
@@ -119,4 +120,4 @@ class HostKeys:
 
 
 def _asked_for() -> list[Any]:
-    return [sum(FAMILIES[first:], ()) for first in range(len(FAMILIES))]
+    return [sum((*FAMILIES[first:], *FAMILIES[:first]), ()) for first in range(len(FAMILIES))]

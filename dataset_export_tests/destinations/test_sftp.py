@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -43,10 +44,19 @@ def own(tmp_path: Path) -> Iterator[AsyncSSHServer]:
         yield server
 
 
-def at_openssh(server: OpenSSH, folder: object, **fields: Any) -> SFTPStore:
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return  # the other side has gone
+
+
+def at_openssh(server: OpenSSH, folder: object, *, port_of_proxy: int | None = None, **fields: Any) -> SFTPStore:
     given = {"private_key": server.private_key, "host_key_fingerprint": server.fingerprint(), **fields}
     destination = SFTPDestination(
-        host="127.0.0.1", port=server.port, username=server.username, folder=str(folder), **given
+        host="127.0.0.1", port=port_of_proxy or server.port, username=server.username, folder=str(folder), **given
     )
     store = destination.store()
     assert isinstance(store, SFTPStore)
@@ -235,6 +245,38 @@ class TestLostConnections:
             (tmp_path / "file").write_bytes(bytes(13 * MIB))
             with pytest.raises(IntegrityError, match="read it again"):
                 stream.read()
+
+    def test_server_that_goes_away_before_it_shows_the_pinned_key_is_no_changed_key(
+        self, openssh: OpenSSH, tmp_path: Path
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+            def first_one_only() -> None:
+                client, _ = listening.accept()
+                with client, socket.create_connection(("127.0.0.1", openssh.port)) as server:
+                    back = threading.Thread(target=pump, args=(server, client))
+                    back.start()
+                    pump(client, server)
+                    back.join()
+                while True:
+                    try:
+                        listening.accept()[0].close()
+                    except OSError:
+                        return
+
+            serving = pool.submit(first_one_only)
+            store = at_openssh(
+                openssh,
+                tmp_path,
+                port_of_proxy=listening.getsockname()[1],
+                host_key_fingerprint=openssh.fingerprint("ssh-rsa"),
+            )
+            try:
+                with pytest.raises(TransientError):
+                    store.check()
+            finally:
+                listening.shutdown(socket.SHUT_RDWR)
+                serving.result(10)
 
     def test_nobody_listens(self, openssh: OpenSSH, tmp_path: Path) -> None:
         with pytest.raises(TransientError, match="can be reached"):
