@@ -18,6 +18,9 @@ from dataset_export.export.schedule import Schedule, format_export_time
 from dataset_export.lake.open import TableLocation
 from dataset_export.secret_refs import SecretRef
 
+HIDDEN_MANIFESTS = f"{HIDDEN_FOLDER}/manifests"
+"""Where the records of deliveries are kept whose destination shows readers no manifest, or an encrypted copy."""
+
 DEFAULT_LOOKBACK_DAYS = 365
 """Rows of a time_series dataset with an older timestamp, counted back from the export time, are left out (spec S10)."""
 
@@ -148,6 +151,11 @@ class DestinationInfo:
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
 
+    @property
+    def encrypted_for(self) -> tuple[str, ...]:
+        """Fingerprints of the keys that the data files are encrypted for; none when they are not."""
+        return self.recipients.fingerprints if self.recipients is not None else ()
+
     def __post_init__(self) -> None:
         check_name(self.id, "the destination id")
         if self.encrypted_manifest and (self.recipients is None or self.manifest):
@@ -214,7 +222,7 @@ class Dataflow:
         resends and checks need it.
         """
         if not self.destination.manifest:
-            return f"{HIDDEN_FOLDER}/manifests/{self.name}/{dataset.id}/{format_export_time(export_time)}"
+            return f"{HIDDEN_MANIFESTS}/{self.name}/{dataset.id}/{format_export_time(export_time)}"
         return self.render_visible_manifest_folder(dataset, export_time)
 
     def render_visible_manifest_folder(self, dataset: Dataset, export_time: datetime) -> str:

@@ -129,39 +129,28 @@ def half_written_entries(store: Store, dataflow: str, dataset: str) -> list[tupl
     return [(one.path.rpartition("/")[2].removesuffix(".json").partition("-")[2], one) for one in left]
 
 
-def forget_run(store: Store, dataflow: str, dataset: str, export_time: datetime, run_id: str) -> None:
-    """Remove the entry of a run whose export another one has replaced, after what that run staged: without the entry no
-    sweep would find it. None there: returns."""
-    for entry in read_journal(store, dataflow, dataset):
-        if entry.run_id == run_id and entry.time == export_time:
-            for leftover in entry.staged_files(store):
-                store.discard_leftover(leftover)
-    store.delete(_path(dataflow, dataset, format_export_time(export_time), run_id))
+def retire(store: Store, entry: JournalEntry) -> None:
+    """Remove the entry of a run that is over, after what the run staged: without the entry no sweep would find that."""
+    for leftover in entry.staged_files(store):
+        store.discard_leftover(leftover)
+    entry.forget(store)
 
 
-def abandon(store: Store, entry: JournalEntry, *, keep: Set[str] = frozenset()) -> int:
+def abandon(store: Store, entry: JournalEntry, *, keep: Set[str]) -> None:
     """Remove everything that a dead, unfinished run left: visible files, staged bytes, the entry itself.
 
     The caller has made sure that the run is not going on and that its manifest does not exist. `keep` are paths that
     another export's manifest names.
-
-    Returns:
-        How many files and staged leftovers were removed.
     """
-    visible = withdraw(store, entry, keep=keep)
-    staged = entry.staged_files(store)
-    for leftover in staged:
-        store.discard_leftover(leftover)
-    entry.forget(store)
-    return visible + len(staged)
+    withdraw(store, entry, keep=keep)
+    retire(store, entry)
 
 
-def withdraw(store: Store, entry: JournalEntry, *, keep: Set[str] = frozenset()) -> int:
-    """Remove the visible files of an export that has no manifest, but for the paths `keep`; returns how many."""
-    visible = [file for file in entry.visible_files(store) if file.path not in keep]
-    for file in visible:
-        store.delete(file.path)
-    return len(visible)
+def withdraw(store: Store, entry: JournalEntry, *, keep: Set[str]) -> None:
+    """Remove the visible files of an export that has no manifest, but for the paths `keep`."""
+    for file in entry.visible_files(store):
+        if file.path not in keep:
+            store.delete(file.path)
 
 
 def entry_for(

@@ -247,6 +247,14 @@ def read_manifest(store: Store, path: str) -> Manifest | None:
     return parse_manifest(path, data)
 
 
+def readable_manifest(store: Store, path: str) -> Manifest | None:
+    """As `read_manifest`, with None also for one that somebody changed: nobody can follow it."""
+    try:
+        return read_manifest(store, path)
+    except IntegrityError:
+        return None
+
+
 def require_manifest(store: Store, path: str) -> Manifest:
     """Like `read_manifest`, for a manifest that has to be there.
 

@@ -13,7 +13,15 @@ from dataset_export.errors import IntegrityError, StalePlan, UsageError
 from dataset_export.export.bounds import Bounds, choose_bounds
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
 from dataset_export.export.file_names import file_name, name_mark
-from dataset_export.export.journal import JournalEntry, abandon, entry_for, read_journal, require_entry, withdraw
+from dataset_export.export.journal import (
+    JournalEntry,
+    abandon,
+    entry_for,
+    read_journal,
+    require_entry,
+    retire,
+    withdraw,
+)
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import (
     Manifest,
@@ -313,10 +321,7 @@ def clear_journal(request: Request, ledger: Ledger, store: Store, entries: list[
         recorded = ledger.at(entry.time)
         if recorded is not None and recorded.run_id == entry.run_id:
             if not ledger.is_running(entry.run_id):
-                # Executed again after it was recorded, and killed: without its entry no sweep would find what it staged.
-                for leftover in entry.staged_files(store):
-                    store.discard_leftover(leftover)
-                entry.forget(store)
+                retire(store, entry)  # it may have been executed again after it was recorded, and killed
             continue
         if ledger.is_running(entry.run_id):
             if entry.time == request.export_time:

@@ -96,8 +96,7 @@ def _require_all_staged(request: Request, plan: Plan, staged: list[StagedFile]) 
 
 def _require_same_recipients(request: Request, staged: list[StagedFile]) -> None:
     """The keys may have been exchanged between two tries of a run, and the manifest names one set of them."""
-    recipients = request.dataflow.destination.recipients
-    expected = recipients.fingerprints if recipients is not None else ()
+    expected = request.dataflow.destination.encrypted_for
     receipts = [(file.encrypted_for, file.staged.path) for file in staged if file.staged is not None]
     if any(keys != expected or path.endswith(ENCRYPTED_ENDING) != bool(expected) for keys, path in receipts):
         raise StalePlan(

@@ -17,7 +17,7 @@ from enum import StrEnum
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.ledger import Delivered
-from dataset_export.export.manifest import DeliveredFile, Manifest, ManifestRef, read_manifest
+from dataset_export.export.manifest import DeliveredFile, Manifest, ManifestRef, read_manifest, readable_manifest
 from dataset_export.export.verify import State, verify
 
 _NAME = re.compile(r"part-(\d{5,})-tid-\d{19}-[0-9a-f-]{36}-\d+-\d+-c000(\.[A-Za-z0-9.]+)")
@@ -62,10 +62,7 @@ def live_base(store: Store, candidates: Iterable[Delivered]) -> Manifest | None:
     or was changed, so that nothing of the export can be relied on."""
     found: list[Manifest] = []
     for one in candidates:
-        try:
-            manifest = read_manifest(store, one.manifest_path)
-        except IntegrityError:
-            manifest = None
+        manifest = readable_manifest(store, one.manifest_path)
         if manifest is not None and manifest.sha256 == one.manifest_sha256:
             found.append(manifest)
     superseded = {ref.path for manifest in found for ref in manifest.supersedes}

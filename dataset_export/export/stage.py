@@ -1,9 +1,9 @@
 """Second step of an export: encode the files of a shard and send their bytes so that nothing is visible yet."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from dataset_export.encoding.encode import encode
 from dataset_export.encoding.openpgp import encrypted
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import CorruptFile
+from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.plan import PlannedFile, Request, Shard
 from dataset_export.export.schedule import to_utc
 from dataset_export.lake.table import SourceFile, Table
@@ -60,7 +61,7 @@ def stage_shard(
     )
 
     def stage(file: PlannedFile) -> StagedFile:
-        receipt = _stage_file(file, target, store, table, request.dataflow.destination.recipients)
+        receipt = _stage_file(file, target, store, table, request.dataflow.destination)
         if progress is not None:
             progress(receipt)
         return receipt
@@ -78,9 +79,9 @@ def stage_shard(
 
 
 def _stage_file(
-    file: PlannedFile, target: Target, store: Store, table: Table, recipients: Recipients | None
+    file: PlannedFile, target: Target, store: Store, table: Table, destination: DestinationInfo
 ) -> StagedFile:
-    with store.stage(file.path, size_hint=file.bytes) as upload, _encrypted(recipients, upload.write) as sink:
+    with store.stage(file.path, size_hint=file.bytes) as upload, _sink(destination.recipients, upload.write) as sink:
         encoded = encode(
             [_source(source, target, table) for source in file.sources],
             target,
@@ -92,16 +93,11 @@ def _stage_file(
     if encoded.rows == 0:
         store.discard(staged)
         return StagedFile(encoded, None)
-    return StagedFile(encoded, staged, recipients.fingerprints if recipients is not None else ())
+    return StagedFile(encoded, staged, destination.encrypted_for)
 
 
-@contextmanager
-def _encrypted(recipients: Recipients | None, sink: Sink) -> Generator[Sink]:
-    if recipients is None:
-        yield sink
-        return
-    with encrypted(recipients, sink) as plain:
-        yield plain
+def _sink(recipients: Recipients | None, sink: Sink) -> AbstractContextManager[Sink]:
+    return encrypted(recipients, sink) if recipients is not None else nullcontext(sink)
 
 
 def _source(file: SourceFile, target: Target, table: Table) -> Source:

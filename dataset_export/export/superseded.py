@@ -8,11 +8,10 @@ from collections.abc import Iterable
 
 from dataset_export.destinations.contract import Store
 from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
-from dataset_export.errors import IntegrityError
 from dataset_export.export.file_names import name_mark
-from dataset_export.export.journal import JournalEntry, forget_run
+from dataset_export.export.journal import JournalEntry, read_journal, retire
 from dataset_export.export.ledger import Delivered, Ledger
-from dataset_export.export.manifest import Manifest, ManifestRef, read_manifest
+from dataset_export.export.manifest import Manifest, ManifestRef, readable_manifest
 
 
 def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]:
@@ -26,43 +25,60 @@ def superseded_files(store: Store, manifest: Manifest, folder: str) -> list[str]
         manifest: of the export that replaces.
         folder: of its data files; a replaced manifest that can still be read names further ones.
     """
-    if not _is_complete(store, manifest):
-        return []
+    return _left_of_replaced(store, manifest, folder) if _is_complete(store, manifest) else []
+
+
+def _left_of_replaced(store: Store, manifest: Manifest, folder: str) -> list[str]:
     named = {file.path for file in manifest.files}
     marks = {_mark(manifest, run_id) for run_id in (manifest.run_id, *(ref.run_id for ref in manifest.supersedes))}
     folders = {folder, *_folders(named)}
+    copies: list[str] = []
+    manifests: list[str] = []
     for ref in manifest.supersedes:
-        folders |= _folders_named_by(store, ref)
+        old = readable_manifest(store, ref.path)
+        folders |= _folders(file.path for file in old.files) if old is not None else set()
+        copy = _encrypted_copy(old, ref, manifest)
+        copies += [copy] if copy is not None and exists(store, copy) else []
+        # What cannot be read may still be there.
+        manifests += [ref.path] if old is not None or exists(store, ref.path) else []
     found = [
         entry.path
         for place in sorted(folders)
         for entry in store.list(place)
         if entry.path not in named and any(mark in entry.path.rpartition("/")[2] for mark in marks)
     ]
-    found += [copy for ref in manifest.supersedes if (copy := _encrypted_copy(store, ref, manifest)) is not None]
-    return [*dict.fromkeys(found), *(ref.path for ref in manifest.supersedes if exists(store, ref.path))]
+    return [*dict.fromkeys(found + copies), *manifests]
 
 
-def remove_superseded(store: Store, manifest: Manifest, folder: str) -> None:
-    """Remove what `superseded_files` finds, the manifests last: a crash in between leaves a record of what is still to
-    be removed.
+def remove_superseded(store: Store, manifest: Manifest, folder: str) -> list[str]:
+    """Remove what `superseded_files` finds and return it, the manifests last: a crash in between leaves a record of what
+    is still to be removed.
 
     Before its manifest a replaced run loses its journal entry: an entry without a manifest means that the run died, and
     its files would be swept, also those that a repair has kept.
     """
     if not _is_complete(store, manifest):
-        return
-    paths = superseded_files(store, manifest, folder)
+        return []
+    paths = _left_of_replaced(store, manifest, folder)
     manifests = {ref.path for ref in manifest.supersedes}
     for path in paths:
         if path not in manifests:
             store.delete(path)
-    document = manifest.document
-    for ref in manifest.supersedes:
-        forget_run(store, str(document["dataflow"]), str(document["dataset"]["id"]), manifest.export_time, ref.run_id)
+    _retire_replaced(store, manifest)
     for path in paths:
         if path in manifests:
             store.delete(path)
+    return paths
+
+
+def _retire_replaced(store: Store, manifest: Manifest) -> None:
+    replaced = {ref.run_id for ref in manifest.supersedes}
+    if not replaced:
+        return
+    document = manifest.document
+    for entry in read_journal(store, str(document["dataflow"]), str(document["dataset"]["id"])):
+        if entry.run_id in replaced and entry.time == manifest.export_time:
+            retire(store, entry)
 
 
 def replaced_by(store: Store, manifest_path: str, delivered: Iterable[Delivered], ledger: Ledger) -> list[ManifestRef]:
@@ -99,12 +115,12 @@ def files_of_live_exports(
     recorded = ledger.at(entry.time)
     if recorded is not None and recorded.run_id != entry.run_id:
         paths.add(recorded.manifest_path)
-    manifests = [_readable(store, path) for path in sorted(paths)]
+    manifests = [readable_manifest(store, path) for path in sorted(paths)]
     return {file.path for manifest in manifests if manifest is not None for file in manifest.files}
 
 
 def _kept_from(store: Store, delivered: Delivered, ledger: Ledger) -> list[ManifestRef]:
-    manifest = _readable(store, delivered.manifest_path)
+    manifest = readable_manifest(store, delivered.manifest_path)
     if manifest is None:
         # Whose files it named cannot be read any more, so all earlier runs are looked for.
         earlier = ledger.history(delivered.export_time)
@@ -118,19 +134,6 @@ def _mark(manifest: Manifest, run_id: str) -> str:
     return name_mark(str(document["dataflow"]), str(document["dataset"]["id"]), manifest.export_time, run_id)
 
 
-def _readable(store: Store, path: str) -> Manifest | None:
-    try:
-        return read_manifest(store, path)
-    except IntegrityError:
-        # Somebody changed it; a resend is the cure, so it must not stop the resend.
-        return None
-
-
-def _folders_named_by(store: Store, ref: ManifestRef) -> set[str]:
-    old = _readable(store, ref.path)
-    return _folders(file.path for file in old.files) if old is not None else set()
-
-
 def _folders(paths: Iterable[str]) -> set[str]:
     return {path.rpartition("/")[0] for path in paths}
 
@@ -140,17 +143,14 @@ def _is_complete(store: Store, manifest: Manifest) -> bool:
     return manifest.encrypted_copy is None or exists(store, manifest.encrypted_copy)
 
 
-def _encrypted_copy(store: Store, ref: ManifestRef, manifest: Manifest) -> str | None:
-    """The encrypted copy of a replaced manifest, if it is still there."""
-    old = _readable(store, ref.path)
+def _encrypted_copy(old: Manifest | None, ref: ManifestRef, manifest: Manifest) -> str | None:
+    """Where the encrypted copy of a replaced manifest was; by the new one's name when `old` cannot be read."""
     if old is not None:
-        path = old.encrypted_copy
-    elif manifest.encrypted_copy is not None:
-        ending = f".json{ENCRYPTED_ENDING}"
-        path = manifest.encrypted_copy.removesuffix(manifest.run_id + ending) + ref.run_id + ending
-    else:
-        path = None
-    return path if path is not None and exists(store, path) else None
+        return old.encrypted_copy
+    if manifest.encrypted_copy is None:
+        return None
+    ending = f".json{ENCRYPTED_ENDING}"
+    return manifest.encrypted_copy.removesuffix(manifest.run_id + ending) + ref.run_id + ending
 
 
 def exists(store: Store, path: str) -> bool:

@@ -33,23 +33,20 @@ def sweep(store: Store, dataflow: str, dataset: str, ledger: Ledger, *, dry_run:
     for entry in entries:
         if ledger.is_running(entry.run_id):
             continue
-        manifest = read_manifest(store, entry.manifest_path)
-        keep = files_of_live_exports(store, entry, entries, ledger) if manifest is None else set[str]()
-        visible = (
-            [file.path for file in entry.visible_files(store) if file.path not in keep]
-            if manifest is None
-            else superseded_files(store, manifest, entry.folder)
-        )
         leftovers = entry.staged_files(store)
-        found.append(Swept(entry, tuple(visible), tuple(leftover.path for leftover in leftovers)))
-        if dry_run:
-            continue
+        manifest = read_manifest(store, entry.manifest_path)
         if manifest is None:
-            abandon(store, entry, keep=keep)
-            continue
-        remove_superseded(store, manifest, entry.folder)
-        for leftover in leftovers:
-            store.discard_leftover(leftover)
+            keep = files_of_live_exports(store, entry, entries, ledger)
+            visible = [file.path for file in entry.visible_files(store) if file.path not in keep]
+            if not dry_run:
+                abandon(store, entry, keep=keep)
+        elif dry_run:
+            visible = superseded_files(store, manifest, entry.folder)
+        else:
+            visible = remove_superseded(store, manifest, entry.folder)
+            for leftover in leftovers:
+                store.discard_leftover(leftover)
+        found.append(Swept(entry, tuple(visible), tuple(leftover.path for leftover in leftovers)))
     if not dry_run:
         # Nothing of its run is anywhere yet: the entry comes before the first byte.
         for run_id, unfinished in half_written_entries(store, dataflow, dataset):

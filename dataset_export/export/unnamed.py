@@ -1,10 +1,8 @@
 """Files beside an export's own that no manifest names: somebody else's, or those of a run that died. Reads only."""
 
-from collections.abc import Iterable
-
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Store
-from dataset_export.errors import IntegrityError
-from dataset_export.export.manifest import Manifest, read_manifest
+from dataset_export.export.dataflow import HIDDEN_MANIFESTS
+from dataset_export.export.manifest import Manifest, readable_manifest
 
 
 def unnamed_files(store: Store, manifest: Manifest) -> list[Entry]:
@@ -25,19 +23,13 @@ def unnamed_files(store: Store, manifest: Manifest) -> list[Entry]:
         return []
     # Hidden manifests have a folder for each export time.
     hidden = manifest.path.startswith(f"{HIDDEN_FOLDER}/")
-    beside = [entry.path for entry in store.list(f"{HIDDEN_FOLDER}/manifests" if hidden else _folder(manifest.path))]
+    beside = [entry.path for entry in store.list(HIDDEN_MANIFESTS if hidden else _folder(manifest.path))]
     for path in sorted({*beside, *(entry.path for entry in others)} - named):
         if _is_manifest(path):
-            named.update(_named_by(store, path))
+            # Of one that cannot be followed, what it named is unnamed, and so is it.
+            other = readable_manifest(store, path)
+            named |= _names_in(other) if other is not None else set()
     return sorted((entry for entry in others if entry.path not in named), key=lambda entry: entry.path)
-
-
-def _named_by(store: Store, path: str) -> Iterable[str]:
-    try:
-        other = read_manifest(store, path)
-    except IntegrityError:
-        return ()  # nobody can follow it, so what it named is unnamed, and so is it
-    return _names_in(other) if other is not None else ()
 
 
 def _names_in(manifest: Manifest) -> set[str]:

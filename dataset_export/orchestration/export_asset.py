@@ -73,14 +73,18 @@ def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.Partitions
         kinds={"parquet" if dataflow.encoding.format == "parquet" else "json", _kind(dataflow.destination.type)},
         owners=list(dataflow.owners or dataset.owners),
         description=_description(dataflow, dataset),
-        code_version=" ".join((str(dataflow.encoding), *_encrypted_for(dataflow))),
+        code_version=" ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for)),
         ins={"lake": dg.AssetIn(lake_key(dataset), dagster_type=dg.Nothing)},
         metadata={
             "destination": dataflow.destination.name,
             "folder": dataflow.folder.text,
             "schedule": f"{dataflow.schedule.cron} (UTC)",
             "end": dataflow.schedule.end.isoformat() if dataflow.schedule.end else "never",
-            **({"encrypted_for": ", ".join(_encrypted_for(dataflow))} if _encrypted_for(dataflow) else {}),
+            **(
+                {"encrypted_for": ", ".join(encrypted_for)}
+                if (encrypted_for := dataflow.destination.encrypted_for)
+                else {}
+            ),
         },
     )
     def export(lake: object) -> Any:
@@ -225,11 +229,6 @@ def _log_progress(request: Request, step: str, *, files: int, size: int = 0) -> 
 def _description(dataflow: Dataflow, dataset: Dataset) -> str:
     what = f"{dataset.name}, {dataflow.mode} export to {dataflow.destination.name}"
     return "\n\n".join(part for part in (what, dataset.description) if part)
-
-
-def _encrypted_for(dataflow: Dataflow) -> tuple[str, ...]:
-    recipients = dataflow.destination.recipients
-    return recipients.fingerprints if recipients is not None else ()
 
 
 def _kind(destination_type: str) -> str:

@@ -40,7 +40,7 @@ LAKE = Counter(row for file in FILES for row in file)
 FOLDER = "orders/exportTime=202611010800"
 
 FIRST = {"put-journal": 1, "stage": 3, "publish": 3, "put-manifest": 1, "record": 1}
-RESEND = FIRST | {"delete-journal": 2, "delete-file": 3, "delete-manifest": 1}
+RESEND = FIRST | {"delete-journal": 1, "delete-file": 3, "delete-manifest": 1}
 ON_LOCAL = {"link": 5}
 """How often a first export and a resend of a table of three files take each step; a file is linked in the journal's put,
 in every publish and in the manifest's put."""
