@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dataset_export.components.source import Key, Source, short
-from dataset_export.encoding.openpgp_keys import Recipients, read_recipients
+from dataset_export.encoding.openpgp_keys import Recipients, read_recipients, together
 from dataset_export.errors import ConfigError
 
 LOG = logging.getLogger("dataset_export")
@@ -24,13 +24,13 @@ def recipients_of(written: str | Sequence[str], source: Source) -> Recipients:
     Raises:
         ConfigError: with file and line, for a file that cannot be read and for each key that cannot encrypt.
     """
-    if isinstance(written, str):
-        keys = [_key(written, source, FIELD)]
-    else:
-        keys = [_key(one, source, FIELD, index) for index, one in enumerate(written)]
     now = datetime.now(UTC)
-    with source.blaming(FIELD):
-        recipients = read_recipients(keys, now=now)
+    if isinstance(written, str):
+        recipients = _one(written, now, source, FIELD)
+    else:
+        each = [_one(one, now, source, FIELD, index) for index, one in enumerate(written)]
+        with source.blaming(FIELD):
+            recipients = together(each)
     if recipients.usable_until is not None and recipients.usable_until - now < WARN_AHEAD:
         LOG.warning(
             "%s: of the OpenPGP keys %s the first expires on %s, and from then on nothing loads; ask its owner for one that "
@@ -42,17 +42,16 @@ def recipients_of(written: str | Sequence[str], source: Source) -> Recipients:
     return recipients
 
 
-def _key(written: str, source: Source, *path: Key) -> bytes:
+def _one(written: str, now: datetime, source: Source, *path: Key) -> Recipients:
     if "-----BEGIN" in written:
         name, data = FIELD, written.encode()
     else:
         file = source.project_root / Path(written).expanduser()
         name, data = f"{FIELD} {short(file)}", _content(file, written, source, *path)
     try:
-        read_recipients([data], now=datetime.now(UTC))
+        return read_recipients([data], now=now)
     except ConfigError as error:
         raise source.error(f"{name}: {error}", *path) from None
-    return data
 
 
 def _content(file: Path, written: str, source: Source, *path: Key) -> bytes:

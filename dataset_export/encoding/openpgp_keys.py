@@ -51,17 +51,20 @@ def read_recipients(keys: Sequence[bytes], *, now: datetime) -> Recipients:
         ConfigError: for what is no public key or more than one, a secret key, one that is revoked, expired, or cannot
             encrypt, and one that is given twice. Its text repeats nothing of the key but its fingerprint.
     """
-    checked = [_checked(key, now) for key in keys]
-    fingerprints = tuple(fingerprint for _, fingerprint, _ in checked)
+    return together([_checked(key, now) for key in keys])
+
+
+def together(parts: Sequence[Recipients]) -> Recipients:
+    """All recipients of `parts`, which are checked already. Raises ConfigError for a key that is given twice."""
+    fingerprints = tuple(fingerprint for part in parts for fingerprint in part.fingerprints)
     for fingerprint in fingerprints:
         if fingerprints.count(fingerprint) > 1:
             raise ConfigError(f"the OpenPGP key {fingerprint} is given twice: give each recipient's key once")
-    ends = [until for _, _, until in checked if until is not None]
-    return Recipients(tuple(data for data, _, _ in checked), fingerprints, min(ends, default=None))
+    ends = [part.usable_until for part in parts if part.usable_until is not None]
+    return Recipients(tuple(key for part in parts for key in part.keys), fingerprints, min(ends, default=None))
 
 
-def _checked(data: bytes, now: datetime) -> tuple[bytes, str, datetime | None]:
-    """A key in binary form, its fingerprint, and when it expires."""
+def _checked(data: bytes, now: datetime) -> Recipients:
     certificate = _certificate(data)
     fingerprint = certificate.fingerprint.upper()
     if certificate.is_revoked:
@@ -80,7 +83,7 @@ def _checked(data: bytes, now: datetime) -> tuple[bytes, str, datetime | None]:
             f"the OpenPGP key {fingerprint} expired on {expires:%Y-%m-%d}: ask its owner to extend it and to export it "
             "again"
         )
-    return bytes(certificate), fingerprint, expires
+    return Recipients((bytes(certificate),), (fingerprint,), expires)
 
 
 def _certificate(data: bytes) -> "Cert":
