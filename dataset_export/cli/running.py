@@ -79,11 +79,7 @@ def resend(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...],
     \b
     --json: as of `run`.
     """
-    dataflow = session.dataflow(flow)
-    datasets = chosen_datasets(dataflow, dataset_ids)
-    export_time = due_export_time(dataflow, text, session.clock())
-    _refuse_disabled(dataflow)
-    _refuse_undelivered(session, dataflow, datasets, export_time, "resend")
+    dataflow, export_time, datasets = _delivered_before(session, flow, text, dataset_ids, "resend")
     _run_all(session, dataflow, [(export_time, datasets)], resend=True, as_json=as_json)
 
 
@@ -106,11 +102,7 @@ def repair(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...],
     """
     from dataset_export.export.repair import Depth
 
-    dataflow = session.dataflow(flow)
-    datasets = chosen_datasets(dataflow, dataset_ids)
-    export_time = due_export_time(dataflow, text, session.clock())
-    _refuse_disabled(dataflow)
-    _refuse_undelivered(session, dataflow, datasets, export_time, "repair")
+    dataflow, export_time, datasets = _delivered_before(session, flow, text, dataset_ids, "repair")
     depth = Depth.DEEP if deep else Depth.LISTING
     _run_all(session, dataflow, [(export_time, datasets)], repair=depth, as_json=as_json)
 
@@ -153,11 +145,16 @@ def _refuse_disabled(dataflow: "Dataflow") -> None:
         raise UsageError(f"dataflow {dataflow.name} is disabled; set enabled: true to export")
 
 
-def _refuse_undelivered(
-    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_time: datetime, what: str
-) -> None:
+def _delivered_before(
+    session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], what: str
+) -> "tuple[Dataflow, datetime, list[Dataset]]":
+    """What a command that is about an earlier delivery works on. Raises UsageError when there was none."""
     from dataset_export.cli.manifests import find_manifest
 
+    dataflow = session.dataflow(flow)
+    datasets = chosen_datasets(dataflow, dataset_ids)
+    export_time = due_export_time(dataflow, text, session.clock())
+    _refuse_disabled(dataflow)
     store = session.store(dataflow)
     for dataset in datasets:
         ledger = session.ledger(dataflow, dataset)
@@ -167,6 +164,7 @@ def _refuse_undelivered(
                 f"{dataflow.name}/{dataset.id} at {iso(export_time)} was never delivered, so there is nothing to {what}; "
                 "use `run`"
             )
+    return dataflow, export_time, datasets
 
 
 def _missing(
