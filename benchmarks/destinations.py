@@ -173,7 +173,7 @@ def _cells(result: Result, found: Comparison) -> list[str]:
     return [
         result.client,
         UPLOADERS[found.destination][result.client].checksums,
-        f"{result.median:.2f} ({min(result.seconds):.2f} to {max(result.seconds):.2f})",
+        report.spread(result.seconds),
         f"{found.size / MIB / result.median:.0f}",
         "" if result is found.ours else f"{result.median / found.ours.median:.0%}",
         f"{result.peak_rss / MIB:.0f}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def write_section(title: str, lines: Iterable[str]) -> None:
     else:
         sections.append(section)
     RESULTS.write_text("\n".join(one.rstrip() + "\n" for one in sections))
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Seconds of several runs as a cell."""
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -112,7 +112,7 @@ def _cells(result: Result, results: list[Result]) -> list[str]:
         FORMATS[result.format],
         result.contender,
         f"{result.scale}x",
-        f"{result.median:.2f} ({min(result.seconds):.2f} to {max(result.seconds):.2f})",
+        report.spread(result.seconds),
         "" if result is ours else f"{result.median / ours.median:.1f}",
         f"{result.peak_rss / 1e6:.0f}",
         f"{result.output / 1e6:.0f}",

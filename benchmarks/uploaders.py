@@ -75,6 +75,23 @@ def program(*arguments: Callable[[Address, Path], list[str]] | str) -> Callable[
     return prepare
 
 
+def by_obstore(store: Any, file: Path) -> Run:
+    """A store of obstore."""
+    import obstore
+
+    return lambda: obstore.put(store, KEY, file, chunk_size=PART, max_concurrency=AT_ONCE)
+
+
+def from_stream(file: Path, upload: Callable[[Any], object]) -> Run:
+    """An upload of the SDKs of Azure, which read an open file."""
+
+    def run() -> None:
+        with file.open("rb") as stream:
+            upload(stream)
+
+    return run
+
+
 def our_folder(address: Address) -> Any:
     from dataset_export.destinations.local import LocalDestination
 
@@ -122,7 +139,6 @@ def boto3(checksum: str = "", **options: Any) -> Callable[[Address, Path], Run]:
 
 
 def s3_by_obstore(address: Address, file: Path) -> Run:
-    import obstore
     from obstore.store import S3Store
 
     store = S3Store(
@@ -133,7 +149,7 @@ def s3_by_obstore(address: Address, file: Path) -> Run:
         secret_access_key=address["secret"],
         client_options={"allow_http": True},
     )
-    return lambda: obstore.put(store, KEY, file, chunk_size=PART, max_concurrency=AT_ONCE)
+    return by_obstore(store, file)
 
 
 def s3_by_rclone(address: Address, file: Path) -> list[str]:
@@ -173,7 +189,6 @@ def google(**options: Any) -> Callable[[Address, Path], Run]:
 
 
 def gcs_by_obstore(address: Address, file: Path) -> Run:
-    import obstore
     from obstore.store import GCSStore
 
     # Only the endpoint of this key counts: the token comes from the server.
@@ -185,7 +200,7 @@ def gcs_by_obstore(address: Address, file: Path) -> Run:
         client_options={"allow_http": True},
         credential_provider=lambda: {"token": address["token"], "expires_at": None},
     )
-    return lambda: obstore.put(store, KEY, file, chunk_size=PART, max_concurrency=AT_ONCE)
+    return by_obstore(store, file)
 
 
 def our_blob(address: Address) -> Any:
@@ -209,17 +224,12 @@ def azure(upload: Mapping[str, Any], **options: Any) -> Callable[[Address, Path]
         credential = {"account_name": address["account"], "account_key": address["key"]}
         client = ContainerClient(address["endpoint"], address["container"], credential=credential, **options)
 
-        def run() -> None:
-            with file.open("rb") as stream:
-                client.get_blob_client(KEY).upload_blob(stream, **upload)
-
-        return run
+        return from_stream(file, lambda stream: client.get_blob_client(KEY).upload_blob(stream, **upload))
 
     return prepare
 
 
 def blob_by_obstore(address: Address, file: Path) -> Run:
-    import obstore
     from obstore.store import AzureStore
 
     store = AzureStore(
@@ -229,7 +239,7 @@ def blob_by_obstore(address: Address, file: Path) -> Run:
         endpoint=address["endpoint"],
         client_options={"allow_http": True},
     )
-    return lambda: obstore.put(store, KEY, file, chunk_size=PART, max_concurrency=AT_ONCE)
+    return by_obstore(store, file)
 
 
 def blob_by_rclone(address: Address, file: Path) -> list[str]:
@@ -261,11 +271,9 @@ def lake(**upload: Any) -> Callable[[Address, Path], Run]:
         credential = {"account_name": address["account"], "account_key": address["key"]}
         client = FileSystemClient(address["endpoint"], address["file_system"], credential=credential)
 
-        def run() -> None:
-            with file.open("rb") as stream:
-                client.get_file_client(KEY).upload_data(stream, overwrite=True, **upload)
-
-        return run
+        return from_stream(
+            file, lambda stream: client.get_file_client(KEY).upload_data(stream, overwrite=True, **upload)
+        )
 
     return prepare
 
