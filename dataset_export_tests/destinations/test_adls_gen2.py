@@ -35,6 +35,7 @@ from dataset_export.errors import (
     NotFound,
     TransientError,
 )
+from dataset_export_tests.destinations.contents import read, stage
 from dataset_export_tests.servers.dfs import ACCOUNT, TENANT, DataLake, Fault, running_data_lake
 
 MIB = 1 << 20
@@ -78,17 +79,6 @@ def a_store(lake: DataLake, file_system: str, **fields: Any) -> ADLSGen2Store:
     store = a_destination(lake, file_system, **fields).store()
     assert isinstance(store, ADLSGen2Store)
     return store
-
-
-def stage(store: ADLSGen2Store, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
-
-
-def read(store: ADLSGen2Store, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def paths(store: ADLSGen2Store) -> list[str]:

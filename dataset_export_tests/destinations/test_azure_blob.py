@@ -24,7 +24,6 @@ from dataset_export.destinations import retry
 from dataset_export.destinations.azure_blob import AzureBlobDestination, AzureBlobStore
 from dataset_export.destinations.azure_blob_upload import MAX_BLOCKS, blocks_of
 from dataset_export.destinations.azure_calls import Answered, LazyClient, without_signature
-from dataset_export.destinations.contract import Staged
 from dataset_export.destinations.part_upload import first_part_size, part_size
 from dataset_export.destinations.policy import Operation
 from dataset_export.errors import (
@@ -36,6 +35,7 @@ from dataset_export.errors import (
     StorageFull,
     TransientError,
 )
+from dataset_export_tests.destinations.contents import read, stage
 from dataset_export_tests.servers.azurite import ACCOUNT, KEY, Azurite, running_azurite
 from dataset_export_tests.servers.certificates import write_certificates
 from dataset_export_tests.servers.weed import free_ports
@@ -63,17 +63,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
     yield
     assert not [one.name for one in threading.enumerate() if one.name.startswith("azure_blob-part")]
-
-
-def stage(store: AzureBlobStore, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
-
-
-def read(store: AzureBlobStore, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def destination(azurite: Azurite, container: str, **fields: Any) -> AzureBlobDestination:

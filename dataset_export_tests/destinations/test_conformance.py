@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Staged, Store, check_path
 from dataset_export.destinations.local import LocalStore
 from dataset_export.errors import ConfigError, Conflict, IntegrityError
+from dataset_export_tests.destinations.contents import read
 from dataset_export_tests.places.contract import Place
 
 MIB = 1 << 20
@@ -43,11 +44,6 @@ def deliver(store: Store, path: str, data: bytes) -> Staged:
     staged = stage(store, path, data)
     store.publish(staged)
     return staged
-
-
-def read(store: Store, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def paths(store: Store, folder: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from dataset_export.destinations.gcs_checksums import CRC32C, hash_header, store
 from dataset_export.destinations.gcs_upload import MAX_PARTS, began
 from dataset_export.destinations.part_upload import first_part_size, part_size
 from dataset_export.errors import ConfigError, Conflict, IntegrityError, StorageFull, TransientError
+from dataset_export_tests.destinations.contents import read, stage
 from dataset_export_tests.servers.gcs import CloudStorage
 from dataset_export_tests.servers.gcs_bucket import Body, Bucket
 from dataset_export_tests.servers.proxy import ALL, Answer, LoseAnswer, Proxy, Reset, running_proxy
@@ -56,17 +57,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
     yield
     assert not [one.name for one in threading.enumerate() if one.name.startswith("google_cloud_storage-part")]
-
-
-def stage(store: GCSStore, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
-
-
-def read(store: GCSStore, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def plant(bucket: Bucket, key: str, data: bytes) -> None:

@@ -12,6 +12,7 @@ from dataset_export.destinations import filesystem
 from dataset_export.destinations.contract import Entry, Staged
 from dataset_export.destinations.local import LocalStore
 from dataset_export.errors import AccessDenied, ConfigError, Conflict, IntegrityError, StorageFull
+from dataset_export_tests.destinations.contents import stage
 
 MIB = 1 << 20
 
@@ -29,12 +30,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
     subprocess.run(["umount", folder], check=True)
-
-
-def stage(store: LocalStore, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
 
 
 def entries(store: LocalStore) -> list[Entry]:

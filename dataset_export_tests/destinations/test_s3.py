@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dataset_export.destinations.contract import Staged
 from dataset_export.destinations.retry import TRIES
 from dataset_export.destinations.s3 import S3Destination, S3Store
 from dataset_export.destinations.s3_parts import MIN_PART_BYTES, Part, composite_checksum
@@ -21,6 +20,7 @@ from dataset_export.errors import (
     NotFound,
     TransientError,
 )
+from dataset_export_tests.destinations.contents import read, stage
 from dataset_export_tests.servers.weed import ONE_BUCKET, ONE_BUCKET_NAME, READ_ONLY, Credentials, Weed, free_ports
 
 MIB = 1 << 20
@@ -34,17 +34,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def a_store(weed: Weed, bucket: str, client: Any = None) -> S3Store:
     client = client or weed.client()
     return S3Store(lambda: client, bucket, part_size=MIN_PART_BYTES)
-
-
-def stage(store: S3Store, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
-
-
-def read(store: S3Store, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def lose_answers(client: Any, method: str, how_many: int, *, landed: bool = True, marker: str = "") -> list[str]:

@@ -17,6 +17,7 @@ from dataset_export.destinations.contract import Staged
 from dataset_export.destinations.retry import TRIES
 from dataset_export.destinations.sftp import SFTPDestination, SFTPStore
 from dataset_export.errors import AccessDenied, ConfigError, Conflict, IntegrityError, StorageFull, TransientError
+from dataset_export_tests.destinations.contents import read, stage
 from dataset_export_tests.servers import asyncssh_server, proftpd
 from dataset_export_tests.servers.asyncssh_server import AsyncSSHServer, running_asyncssh_server
 from dataset_export_tests.servers.openssh import PASSPHRASE, OpenSSH
@@ -81,17 +82,6 @@ def at_proftpd(server: ProFTPD, folder: str) -> SFTPStore:
     store = destination.store()
     assert isinstance(store, SFTPStore)
     return store
-
-
-def stage(store: SFTPStore, path: str, data: bytes) -> Staged:
-    with store.stage(path) as upload:
-        upload.write(data)
-    return upload.staged
-
-
-def read(store: SFTPStore, path: str) -> bytes:
-    with store.open(path) as file:
-        return file.read()
 
 
 def files(folder: Path) -> list[str]:

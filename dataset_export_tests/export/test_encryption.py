@@ -59,15 +59,6 @@ def others(gnupg: GnuPG) -> Recipients:
 
 
 @pytest.fixture
-def delta(tmp_path: Path) -> DeltaBuilder:
-    """Four files of rows 1 to 7, committed long before every export time."""
-    table = DeltaBuilder(str(tmp_path / "lake"))
-    for ids in ([1, 2, 3], [4], [5, 6], [7]):
-        table.commit_time(table.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
-    return table
-
-
-@pytest.fixture
 def small(tmp_path: Path) -> DeltaBuilder:
     """Two files of rows 1 to 4."""
     table = DeltaBuilder(str(tmp_path / "small"))

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,15 +30,6 @@ from dataset_export_tests.export.exporter import (
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
 ROWS = Counter(range(1, 8))
-
-
-@pytest.fixture
-def delta(tmp_path: Path) -> DeltaBuilder:
-    """Four files of rows 1 to 7, committed long before every export time."""
-    table = DeltaBuilder(str(tmp_path / "lake"))
-    for ids in ([1, 2, 3], [4], [5, 6], [7]):
-        table.commit_time(table.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
-    return table
 
 
 @pytest.fixture
