@@ -190,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         self.lost = fault.lost if fault else False
         self.garbled = fault.garbled if fault else False
         self.then = fault.then if fault else None
-        self.status_sent = 0
+        self.done = fault.done if fault else []
         account, self.name, self.place = [*split.path[1:].split("/", 2), "", ""][:3]
         self.place = unquote(self.place).strip("/")
         try:
@@ -204,8 +204,6 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer()
         except Refused as refused:
             self._refuse(refused, fault.headers if fault else {})
-        if fault is not None:
-            fault.done.append(self.status_sent)
         if self.lost:
             self.close_connection = True
 
@@ -386,7 +384,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self._receive_rest()
-        self.status_sent = status
+        self.done.append(status)  # before the answer is out: whoever gets it may look at once
         if self.then is not None:
             self.then()
         if self.lost:
