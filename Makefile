@@ -57,7 +57,7 @@ lock: ## Pin all dependencies anew.
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -qq uv
 	$(VENV)/lock/bin/uv pip compile $(LOCK) --extra demo --extra build -o requirements/runtime.lock pyproject.toml
 	$(VENV)/lock/bin/uv pip compile $(LOCK) --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
-LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove everything that targets made, .venv included.
@@ -71,15 +71,16 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
+# The lock is the whole set, so pip resolves nothing: a release made after the lock cannot change or break an installation.
 $(RUNTIME): $(VENV)/bin/python requirements/runtime.lock pyproject.toml
 	@test -e $(DEV) || echo "installing the locked dependencies into $(VENV) (about a minute)"
-	@test -e $(DEV) || $(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+	@test -e $(DEV) || $(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml
 	@echo "installing the locked development dependencies into $(VENV) (a few minutes)"
-	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m dataset_export_tests.servers.azurite
 	@dataset_export_tests/servers/install.sh
