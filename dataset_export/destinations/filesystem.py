@@ -4,6 +4,7 @@ and errors in our own words."""
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,8 +86,30 @@ def make_folder_durably(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder_durably(folder.parent)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     sync_folder(folder.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it.
+
+    Raises:
+        FileNotFoundError: when a neighbour pruned one of them meanwhile, see `despite_pruning`. (`Path.mkdir` says
+            FileExistsError of a folder that was there when it was made and is gone when it is looked at.)
+        FileExistsError: when something else has the name.
+    """
+    if not folder.parent.is_dir():
+        make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        try:
+            if stat.S_ISDIR(folder.stat().st_mode):
+                return
+        except FileNotFoundError:
+            if not folder.is_symlink():
+                raise
+        raise error from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover,
 from dataset_export.destinations.filesystem import (
     despite_pruning,
     link_without_replacing,
+    make_folder,
     make_folder_durably,
     probe_writable,
     prune_empty_folders,
@@ -179,7 +180,7 @@ class LocalStore:
         file open goes on writing to a file without a name, not to ours."""
 
         def create() -> int:
-            hidden.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(hidden.parent)
             hidden.unlink(missing_ok=True)
             return os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 

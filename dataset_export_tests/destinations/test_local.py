@@ -164,6 +164,32 @@ def test_late_worker_does_not_write_into_the_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"second try"
 
 
+@pytest.mark.parametrize("deed", ["stage", "publish", "put"])
+def test_folder_that_a_neighbour_removes_between_making_it_and_looking_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    store = LocalStore(tmp_path)
+    staged = stage(store, "a/file", b"rows") if deed == "publish" else None
+    really_make = Path.mkdir
+    said: list[Path] = []
+
+    def make(folder: Path, *arguments: object, **more: object) -> None:
+        if folder not in said:
+            said.append(folder)
+            raise FileExistsError(17, "File exists", str(folder))  # and then the neighbour's rmdir
+        really_make(folder, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    if staged is not None:
+        store.publish(staged)
+    elif deed == "stage":
+        store.publish(stage(store, "a/file", b"rows"))
+    else:
+        store.put("a/file", b"rows")
+    assert len(said) > 0
+    assert (tmp_path / "a" / "file").read_bytes() == b"rows"
+
+
 @pytest.fixture
 def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
