@@ -10,6 +10,7 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from dataset_export.components.allowed import require_eligible
 from dataset_export.components.dataset import Dataset
 from dataset_export.components.declaration import AnyDeclaration, Attributes, Declaration, Owner, declared
 from dataset_export.components.destination import Destination
@@ -156,12 +157,13 @@ class Dataflow(Declaration):
         """The dataflow with the datasets and the destination that it names.
 
         Raises:
-            ConfigError: with file and line, for one that is not declared.
+            ConfigError: with file and line, for one that is not declared or may not be exported.
         """
         datasets = declared(tree, Dataset)
         destination = self._named(declared(tree, Destination), self.attributes.destination, "destination").value
         organization = declared(tree, Organization).get("organization")
         named = [self._named(datasets, name, "datasets", i).value for i, name in enumerate(self.attributes.datasets)]
+        require_eligible(self.source, named, organization)
         with self.source.blaming("compression" if self.attributes.compression else "format"):
             encoding = self._encoding(destination.encoding)
         with self.source.blaming("datasets"):

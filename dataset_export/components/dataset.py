@@ -9,7 +9,7 @@ from dataset_export.components.declaration import Attributes, Declaration, Owner
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.secret import StorageOption, names_a_secret
 from dataset_export.components.source import Source
-from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior, check_id
+from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior, Kind, Origin, check_id
 from dataset_export.export.dataflow import Dataset as DatasetValue
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.secret_refs import SecretRef
@@ -43,6 +43,19 @@ class DatasetAttributes(Attributes):
     )
     description: str = Field(default="", description="Shown in the UI; Markdown.")
     owners: tuple[Owner, ...] = Field(default=(), description="Owners in the UI: team:NAME or e-mail addresses.")
+    kind: Kind | None = Field(
+        default=None,
+        description="What it holds. Only needed when the organization declares licenses, which cover kinds.",
+    )
+    origin: Origin | None = Field(
+        default=None,
+        description="How its rows came into the lake. Only needed when the organization declares licenses: profile and "
+        "event datasets of origin other are covered by none.",
+    )
+    profile_enabled: bool = Field(
+        default=False,
+        description="Whether it is enabled for profile. Licences cover profile datasets only when they are.",
+    )
 
 
 @dg.scaffold_with(TemplateScaffolder)
@@ -79,6 +92,9 @@ class Dataset(Declaration):
                     lookback_days=attributes.lookback_days,
                     description=attributes.description,
                     owners=attributes.owners,
+                    kind=attributes.kind,
+                    origin=attributes.origin,
+                    profile_enabled=attributes.profile_enabled,
                 ),
                 source,
             )

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast, get_args
 
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, ValidationError
@@ -114,9 +114,17 @@ def variants(model: type[BaseModel]) -> Mapping[str, type[BaseModel]]:
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Key, ...]) -> list[str]:
+    annotation: Any = model
     for part in path:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        found = _model_in(annotation)
+        if found is not None and part in found.model_fields:
+            annotation = found.model_fields[str(part)].annotation
+    found = _model_in(annotation)
+    return list(found.model_fields) if found is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field, of the items of a list or of the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one)) is not None), None)

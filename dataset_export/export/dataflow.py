@@ -32,6 +32,27 @@ class Behavior(StrEnum):
     RECORD = "record"
 
 
+class Kind(StrEnum):
+    """What a dataset holds, as licences tell datasets apart (spec S1)."""
+
+    PROFILE = "profile"
+    EXPERIENCE_EVENT = "experience_event"
+    PROFILE_SNAPSHOT = "profile_snapshot"
+    SYSTEM = "system"
+    DERIVED = "derived"
+
+
+class Origin(StrEnum):
+    """How the rows of a dataset came into the lake (spec S1)."""
+
+    SOURCES = "sources"
+    WEB_SDK = "web_sdk"
+    MOBILE_SDK = "mobile_sdk"
+    ANALYTICS_DATA_CONNECTOR = "analytics_data_connector"
+    AUDIENCE_MANAGER = "audience_manager"
+    OTHER = "other"
+
+
 class ExportMode(StrEnum):
     """First everything and then what was added since, or everything each time (spec S4)."""
 
@@ -89,6 +110,9 @@ class Dataset:
         lookback_days: how far back, before the export time, rows of a time_series dataset are delivered (spec S10).
         description: shown in the UI.
         owners: Dagster owners (`team:name` or an e-mail address).
+        kind: what it holds; only licences ask for it, as for the next two.
+        origin: how its rows came into the lake.
+        profile_enabled: whether it is enabled for profile.
     """
 
     id: str
@@ -101,6 +125,9 @@ class Dataset:
     lookback_days: int = DEFAULT_LOOKBACK_DAYS
     description: str = ""
     owners: tuple[str, ...] = ()
+    kind: Kind | None = None
+    origin: Origin | None = None
+    profile_enabled: bool = False
 
     def __post_init__(self) -> None:
         check_id(self.id, "the dataset id")
