@@ -55,6 +55,7 @@ def show_manifest(store: "Store", found: "Manifest") -> None:
         "columns": f"{len(document['schema'])}, fingerprint {document['schemaFingerprint'][:12]}",
         "previous": document["previousManifest"]["path"] if document["previousManifest"] else "none",
         "supersedes": ", ".join(ref["path"] for ref in document["supersedes"]) or "nothing",
+        **({"deleted from": document["filesExpireAt"]} if "filesExpireAt" in document else {}),
     }
     for name, value in facts.items():
         click.echo(f"{name:<15} {value}")

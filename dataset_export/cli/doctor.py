@@ -79,8 +79,7 @@ def policy(session: Session, destination: str, *, as_json: bool) -> None:
 
 
 def _document(session: Session, name: str, found: "Examination") -> dict[str, Any]:
-    # Only the zone that deletes what lies in it for long has this attribute.
-    expire: timedelta | None = getattr(session.catalog.io_manager(name), "files_expire_after", None)
+    expire = session.catalog.io_manager(name).files_expire_after
     return {
         "destination": name,
         "uri": _uri(session, name),

@@ -1,7 +1,7 @@
 """`run`, `resend` and `repair`: export now, in this process, recorded in the Dagster instance as the daemon's runs are."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,8 +45,8 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
 
     \b
     --json: dataflow, runs [{run_id, export_time, resend, repair (null: none), done, reason, datasets [{dataset,
-    delivered, records, records_excluded, files, bytes, manifest, repair (null: none), checks [{name, passed,
-    description}]}]}].
+    delivered, records, records_excluded, files, bytes, manifest, files_expire_at (null: never), repair (null: none), checks
+    [{name, passed, description}]}]}].
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -211,6 +211,8 @@ def _run_all(
         for part in (part for outcome in outcomes for part in outcome.datasets):
             if part.metadata is not None:
                 click.echo(f"manifest of {part.dataset}: {part.metadata['manifest']}")
+                if (expire := _files_expire_at(part.metadata)) is not None:
+                    click.echo(f"files of {part.dataset} are deleted by the destination from {expire} on")
                 if "repair" in part.metadata:
                     click.echo(f"repair of {part.dataset}: {part.metadata['repair']}")
     if outcomes:
@@ -249,4 +251,15 @@ def _dataset_document(part: "DatasetOutcome") -> dict[str, Any]:
     made = part.metadata or {}
     counts = {key: made.get(key) for key in ("records", "records_excluded", "files", "bytes", "manifest", "repair")}
     checks = [{"name": c.name, "passed": c.passed, "description": c.description} for c in part.checks]
-    return {"dataset": part.dataset, "delivered": part.metadata is not None, **counts, "checks": checks}
+    return {
+        "dataset": part.dataset,
+        "delivered": part.metadata is not None,
+        **counts,
+        "files_expire_at": _files_expire_at(made),
+        "checks": checks,
+    }
+
+
+def _files_expire_at(metadata: dict[str, Any]) -> str | None:
+    expire: float | None = metadata.get("files_expire_at")
+    return iso(datetime.fromtimestamp(expire, UTC)) if expire is not None else None

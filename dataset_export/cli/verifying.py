@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Comparison:
     """What was found of one dataset. `error` says why its files could not be compared at all; `unnamed` are files beside
-    them that no manifest names."""
+    them that no manifest names; `files_expire_at` is when the destination deletes the first file by itself (UTC), None for
+    never."""
 
     dataset: str
     manifest: str | None
     findings: "tuple[Finding, ...]"
     error: str | None = None
     unnamed: "tuple[Entry, ...]" = ()
+    files_expire_at: datetime | None = None
 
     @property
     def same(self) -> bool:
@@ -49,8 +51,8 @@ def verify(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...],
     somebody else's, and those of dead runs go with `sweep`.
 
     \b
-    --json: dataflow, export_time, deep, same, datasets [{dataset, manifest, same, error (null: none), files [{mark,
-    path, bytes, reason, records (null: not read)}], unnamed [{mark, path, bytes}]}].
+    --json: dataflow, export_time, deep, same, datasets [{dataset, manifest, same, error (null: none), files_expire_at
+    (null: never), files [{mark, path, bytes, reason, records (null: not read)}], unnamed [{mark, path, bytes}]}].
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -77,6 +79,7 @@ def compare(
 ) -> Comparison:
     """Compare one export of one dataset with its manifest; see `export.verify.verify`."""
     from dataset_export.cli.manifests import delivered_manifest
+    from dataset_export.export.expiry import files_expire_at
     from dataset_export.export.unnamed import unnamed_files
     from dataset_export.export.verify import verify as compare_files
 
@@ -85,9 +88,15 @@ def compare(
     try:
         manifest = delivered_manifest(store, dataflow, dataset, export_time, session.ledger(dataflow, dataset))
     except (NotFound, IntegrityError) as error:
-        return Comparison(dataset.id, None, (), str(error))
-    findings = tuple(compare_files(store, manifest, deep=deep))
-    return Comparison(dataset.id, store.uri(manifest.path), findings, unnamed=tuple(unnamed_files(store, manifest)))
+        hint = _lifetime(dataflow) if isinstance(error, NotFound) else ""
+        return Comparison(dataset.id, None, (), f"{error}{hint}")
+    return Comparison(
+        dataset.id,
+        store.uri(manifest.path),
+        tuple(compare_files(store, manifest, deep=deep)),
+        unnamed=tuple(unnamed_files(store, manifest)),
+        files_expire_at=files_expire_at(manifest),
+    )
 
 
 def print_comparison(part: Comparison) -> None:
@@ -97,6 +106,8 @@ def print_comparison(part: Comparison) -> None:
         records = f", {finding.rows:,} records" if finding.rows is not None else ""
         what = finding.reason or f"{size(finding.file.bytes)}{records}"
         click.echo(f"  {finding.state} {finding.file.path}  {what}")
+    if part.files_expire_at is not None:
+        click.echo(f"  deleted by the destination from {iso(part.files_expire_at)} on")
     for entry in part.unnamed:
         click.echo(f"  + {entry.path}  {size(entry.bytes)}, no manifest names it")
 
@@ -114,12 +125,18 @@ def require_same(dataflow: "Dataflow", export_time: datetime, compared: list[Com
         )
 
 
+def _lifetime(dataflow: "Dataflow") -> str:
+    lifetime = dataflow.destination.files_expire_after
+    return f" ({dataflow.destination.id} deletes files {lifetime.days} days after their delivery)" if lifetime else ""
+
+
 def _document(part: Comparison) -> dict[str, Any]:
     return {
         "dataset": part.dataset,
         "manifest": part.manifest,
         "same": part.same,
         "error": part.error,
+        "files_expire_at": iso(part.files_expire_at) if part.files_expire_at is not None else None,
         "files": [
             {
                 "mark": str(finding.state),

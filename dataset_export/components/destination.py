@@ -73,6 +73,8 @@ class Destination(Declaration):
         recipients = recipients_of(key, source) if key is not None else None
         if attributes.manifest == "encrypted" and recipients is None:
             raise source.error("an encrypted manifest needs a pgp_public_key; add it", "manifest")
+        secrets = attributes.secrets(source)
+        io_manager = attributes.io_manager(source, {field: resource_field(ref) for field, ref in secrets.items()})
         with source.blaming("id"):
             value = DestinationInfo(
                 id=attributes.id,
@@ -84,9 +86,8 @@ class Destination(Declaration):
                 description=attributes.description,
                 recipients=recipients,
                 encrypted_manifest=attributes.manifest == "encrypted",
+                files_expire_after=io_manager.files_expire_after,
             )
-        secrets = attributes.secrets(source)
-        io_manager = attributes.io_manager(source, {field: resource_field(ref) for field, ref in secrets.items()})
         # Reaches nothing and reads no secret: it only checks the fields.
         with source.blaming("endpoint_url" if getattr(attributes, "endpoint_url", None) else "folder"):
             io_manager.build_store()

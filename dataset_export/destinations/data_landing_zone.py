@@ -19,12 +19,13 @@ from dataset_export.destinations.policy import Policy
 from dataset_export.errors import ConfigError
 from dataset_export.secret_refs import revealed
 
+LIFETIME = timedelta(days=7)
+
 
 class DataLandingZoneDestination(DestinationIOManager):
     """Deliver to a folder of a data landing zone."""
 
-    files_expire_after: ClassVar[timedelta] = timedelta(days=7)
-    """How long after its delivery the zone deletes a file."""
+    files_expire_after: ClassVar[timedelta | None] = LIFETIME
 
     sas_uri: str | None = Field(
         default=None,
@@ -58,7 +59,7 @@ class DataLandingZoneDestination(DestinationIOManager):
             f"sp={SAS_PERMISSIONS}&sr=c",
             (
                 "The SAS URI comes from who provisioned the zone; these are the permissions (sp) it has to show.",
-                f"The zone deletes files {self.files_expire_after.days} days after their delivery.",
+                f"The zone deletes files {LIFETIME.days} days after their delivery.",
             ),
         )
 

@@ -7,7 +7,8 @@ what the op returns, lets it deliver itself to the store, and records what came 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from datetime import timedelta
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -32,6 +33,9 @@ class Deliverable(Protocol):
 
 class DestinationIOManager(dg.ConfigurableIOManager, ABC):
     """Base of all destinations. A subclass declares its fields and builds its store."""
+
+    files_expire_after: ClassVar[timedelta | None] = None
+    """How long after its delivery the destination deletes a file by itself; None for never."""
 
     _store: Store | None = PrivateAttr(default=None)
 

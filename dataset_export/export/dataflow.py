@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -166,6 +166,7 @@ class DestinationInfo:
         manifest_folder: another folder for manifests (spec S7); None is the folder of the data.
         recipients: who can read the data files, which are encrypted for them; None when they are not encrypted.
         encrypted_manifest: whether readers see an encrypted copy of the manifest; `manifest` is False then.
+        files_expire_after: how long after its delivery the destination deletes a file by itself; None for never.
     """
 
     id: str
@@ -177,6 +178,7 @@ class DestinationInfo:
     description: str = ""
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
+    files_expire_after: timedelta | None = None
 
     @property
     def encrypted_for(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from dataset_export.encoding.openpgp import ENCRYPTED_ENDING, encrypt
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
+from dataset_export.export.expiry import expiring
 from dataset_export.export.journal import read_journal
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import (
@@ -80,6 +81,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
             in_parallel(store.confirm, receipts)  # a process that was thought dead may have published other bytes
         if plan.repair is not None:
             require_whole(store, manifest)  # what was good when the repair was planned still is
+        manifest = expiring(store, manifest, request.dataflow.destination.files_expire_after)
         store.put(manifest.path, manifest.bytes)
     _put_encrypted_copy(request, manifest, store)
     remove_superseded(store, manifest, request.folder)

@@ -23,7 +23,16 @@ from dataset_export.export.verify import State, verify
 _NAME = re.compile(r"part-(\d{5,})-tid-\d{19}-[0-9a-f-]{36}-\d+-\d+-c000(\.[A-Za-z0-9.]+)")
 
 OWN_TO_A_MANIFEST = frozenset(
-    {"writer", "flowRunId", "previousManifest", "supersedes", "exportResults", "size", "encryptedManifest"}
+    {
+        "writer",
+        "flowRunId",
+        "previousManifest",
+        "supersedes",
+        "exportResults",
+        "size",
+        "encryptedManifest",
+        "filesExpireAt",
+    }
 )
 """Keys of a manifest in which a repaired export may differ from the one that it repairs."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from dataset_export.destinations.contract import Store
+from dataset_export.export.expiry import files_expire_at
 from dataset_export.export.plan import Request
 from dataset_export.export.publish import Published
 from dataset_export.orchestration.ledger import ledger_metadata
@@ -29,6 +30,7 @@ def materialization_metadata(
     document = manifest.document
     ended_at = datetime.now(UTC)
     columns = document["schema"]
+    expire = files_expire_at(manifest)
     return {
         **ledger_metadata(manifest.as_delivered()),
         "dagster/partition_row_count": document["recordCount"],
@@ -57,6 +59,7 @@ def materialization_metadata(
         "files": document["fileCount"],
         "bytes": document["size"],
         **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
+        **({"files_expire_at": dg.MetadataValue.timestamp(expire)} if expire is not None else {}),
         "schema_fingerprint": document["schemaFingerprint"],
         "manifest": store.uri(manifest.path),
         "superseded_manifests": len(manifest.supersedes),

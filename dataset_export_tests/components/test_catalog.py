@@ -1,6 +1,6 @@
 """What is declared, as plain values."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -198,6 +198,13 @@ def test_secrets_are_read_for_the_store_and_never_shown(tmp_path: Path, monkeypa
     assert f"{{file: {tmp_path}/keys/secret}}" in shown
     assert SECRET not in shown
     assert "AKIALAB" not in shown
+
+
+def test_s3_a_data_landing_zone_deletes_its_files(tmp_path: Path) -> None:
+    zone = document("Destination", "id: zone\ntype: data_landing_zone\nsas_uri: {env: ZONE}")
+    destinations = load_catalog(defs_folder=write_project(tmp_path, base=BASE, zone=zone)).destinations
+    lifetimes = {id_: destination.files_expire_after for id_, destination in destinations.items()}
+    assert lifetimes == {"partner": None, "zone": timedelta(days=7)}
 
 
 def test_unknown_destination() -> None:

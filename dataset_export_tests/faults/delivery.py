@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pytest
 
 from dataset_export.destinations.contract import Store
 from dataset_export.encoding.contract import Compression, Encoding, Format
@@ -26,6 +28,11 @@ MID_PART = 50_000
 BIG_FILE = Random(7).sample(range(2**62), 20_000)
 """Random numbers do not compress: a file of more than `MID_PART` bytes."""
 ROWS = Counter([*BIG_FILE, 1, 2, 3])
+
+
+def also(*values: Any) -> Any:
+    """A case that only the slow run has."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def make_lake(folder: Path) -> str:

@@ -4,14 +4,13 @@ P7 hold whatever was lost on the way."""
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import pytest
 
 from dataset_export.destinations import retry
 from dataset_export.errors import AccessDenied, ExportError, StorageFull, TransientError
 from dataset_export_tests.conftest import KINDS
-from dataset_export_tests.faults.delivery import MID_PART, Delivery
+from dataset_export_tests.faults.delivery import MID_PART, Delivery, also
 from dataset_export_tests.faults.service_answers import answer
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.proxy import ALL, Cut, LoseAnswer, Proxy, Reset, running_proxy
@@ -22,11 +21,6 @@ SPEAK_HTTP = [kind for kind in SERVED if kind != "sftp"]
 
 each_served = pytest.mark.parametrize("place", SERVED, indirect=True)
 each_http = pytest.mark.parametrize("place", SPEAK_HTTP, indirect=True)
-
-
-def also(*values: Any) -> Any:
-    """A case that only the slow run has."""
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 EVER = float("inf")
