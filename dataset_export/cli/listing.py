@@ -27,8 +27,8 @@ def dataflows(session: Session, as_json: bool) -> None:
     """List the declared dataflows and their next export times.
 
     \b
-    --json: a list of objects with name, description, enabled, destination {id, name, type}, datasets [id], frequency,
-    cron, start, end (null: never), mode, format, compression, next_export_times (three), ended.
+    --json: a list of objects with name, description, enabled, owner (null: none), destination {id, name, type}, datasets
+    [id], frequency, cron, start, end (null: never), mode, format, compression, next_export_times (three), ended.
     """
     now = session.clock()
     listed = [_described(dataflow, now) for _, dataflow in sorted(session.catalog.dataflows.items())]
@@ -115,6 +115,7 @@ def _described(dataflow: "Dataflow", now: datetime) -> dict[str, Any]:
         "name": dataflow.name,
         "description": dataflow.description,
         "enabled": dataflow.enabled,
+        "owner": dataflow.owner,
         "destination": _destination(dataflow),
         "datasets": [dataset.id for dataset in dataflow.datasets],
         "frequency": str(schedule.frequency),

@@ -82,6 +82,8 @@ def catalog_of(tree: ComponentTree) -> Catalog:
     datasets = declared(tree, DatasetComponent)
     destinations = declared(tree, DestinationComponent)
     dataflows = declared(tree, DataflowComponent)
+    if organization is not None:
+        organization.require_known(destinations, datasets)
     return Catalog(
         organization=organization.value if organization is not None else Organization(),
         datasets={key: one.value for key, one in datasets.items()},

@@ -10,7 +10,8 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from dataset_export.components.allowed import require_eligible
+from dataset_export.components.access import DataflowOwner
+from dataset_export.components.allowed import require_eligible, require_permitted
 from dataset_export.components.dataset import Dataset
 from dataset_export.components.declaration import AnyDeclaration, Attributes, Declaration, Owner, declared
 from dataset_export.components.destination import Destination
@@ -100,7 +101,15 @@ class DataflowAttributes(Attributes):
         description="Compression of the files; json takes gzip only. Default: the destination's, or gzip when the "
         "dataflow has a format of its own.",
     )
-    owners: tuple[Owner, ...] = Field(default=(), description="Owners in the UI: team:NAME or e-mail addresses.")
+    owner: DataflowOwner | None = Field(
+        default=None,
+        description="Who answers for it: the name of a role, team:NAME or an e-mail address. When the organization "
+        "declares access, this one's permissions decide whether it may export.",
+    )
+    owners: tuple[Owner, ...] = Field(
+        default=(),
+        description="Who else the UI names as owners: team:NAME or e-mail addresses. Permissions do not depend on them.",
+    )
     description: str = Field(default="", description="Shown in the UI.")
     enabled: bool = Field(default=True, description="Whether its schedule runs. Its history stays when it does not.")
 
@@ -157,13 +166,14 @@ class Dataflow(Declaration):
         """The dataflow with the datasets and the destination that it names.
 
         Raises:
-            ConfigError: with file and line, for one that is not declared or may not be exported.
+            ConfigError: with file and line, for one that is not declared or may not be exported, or not by its owner.
         """
         datasets = declared(tree, Dataset)
         destination = self._named(declared(tree, Destination), self.attributes.destination, "destination").value
         organization = declared(tree, Organization).get("organization")
         named = [self._named(datasets, name, "datasets", i).value for i, name in enumerate(self.attributes.datasets)]
         require_eligible(self.source, named, organization)
+        require_permitted(self.source, self.attributes.owner, destination.id, named, organization)
         with self.source.blaming("compression" if self.attributes.compression else "format"):
             encoding = self._encoding(destination.encoding)
         with self.source.blaming("datasets"):
@@ -176,6 +186,7 @@ class Dataflow(Declaration):
                 encoding=encoding,
                 mode=self.attributes.mode,
                 organization=organization.value if organization is not None else OrganizationValue(),
+                owner=self.attributes.owner,
                 owners=self.attributes.owners,
                 description=self.attributes.description,
                 enabled=self.attributes.enabled,

@@ -132,8 +132,12 @@ def _render(template: str, scope: Mapping[str, Any], source: Source, path: tuple
         raise source.error(f"the template {template!r} cannot be rendered: {error}", *path) from None
 
 
+OWNER = r"team:\S+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}"
+"""A team or the e-mail address of a person."""
+
+
 def _owner(value: str) -> str:
-    if not re.fullmatch(r"team:\S+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", value):
+    if not re.fullmatch(OWNER, value):
         raise ValueError(f"{value!r} is no owner; write team:NAME or an e-mail address")
     return value
 

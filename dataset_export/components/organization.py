@@ -1,16 +1,19 @@
 """The component `Organization`."""
 
+from collections.abc import Collection
 from typing import ClassVar, Self
 
 import dagster as dg
 from pydantic import Field
 
+from dataset_export.components.access import AccessAttributes, access_of, require_known
 from dataset_export.components.declaration import Attributes, Declaration
 from dataset_export.components.licensing import AddOnAttributes, LicenseAttributes, licenses_of
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
 from dataset_export.export.dataflow import Organization as OrganizationValue
 from dataset_export.governance.licenses import Licenses
+from dataset_export.governance.permissions import Access
 
 
 class OrganizationAttributes(Attributes):
@@ -27,6 +30,10 @@ class OrganizationAttributes(Attributes):
         "Left out: everything may be exported.",
     )
     add_ons: tuple[AddOnAttributes, ...] = Field(default=(), description="Add-ons; they add to the licences.")
+    access: AccessAttributes | None = Field(
+        default=None,
+        description="Who may export what to where. Every dataflow then needs an owner that may. Left out: no restriction.",
+    )
 
 
 @dg.scaffold_with(TemplateScaffolder)
@@ -37,21 +44,28 @@ class Organization(Declaration):
     key_attribute: ClassVar[str] = "name"
     attributes_model = OrganizationAttributes
 
-    def __init__(self, value: OrganizationValue, source: Source, licenses: Licenses | None = None) -> None:
-        self.value = value
-        self.source = source
+    def __init__(self, attributes: OrganizationAttributes, licenses: Licenses | None, source: Source) -> None:
+        self.attributes = attributes
+        self.value = OrganizationValue(name=attributes.name, sandbox=attributes.sandbox)
         self.licenses = licenses
+        self.access: Access | None = access_of(attributes.access)
+        self.source = source
         # One key for all: a second organization is a duplicate, whatever its name.
         self.key = "organization"
 
     @classmethod
     def from_attributes(cls, attributes: OrganizationAttributes, source: Source) -> Self:
         """See `Declaration.from_attributes`."""
-        return cls(
-            OrganizationValue(name=attributes.name, sandbox=attributes.sandbox),
-            source,
-            licenses_of(attributes.licenses, attributes.add_ons, source),
-        )
+        return cls(attributes, licenses_of(attributes.licenses, attributes.add_ons, source), source)
+
+    def require_known(self, destinations: Collection[str], datasets: Collection[str]) -> None:
+        """Refuse grants for destinations and datasets that are not declared.
+
+        Raises:
+            ConfigError: with file and line.
+        """
+        if self.attributes.access is not None:
+            require_known(self.attributes.access, self.source, destinations, datasets)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Nothing of its own: dataflows take its names."""

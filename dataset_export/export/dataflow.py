@@ -195,7 +195,10 @@ class DestinationInfo:
 
 @dataclass(frozen=True)
 class Dataflow:
-    """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4)."""
+    """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4).
+
+    `owner` answers for it (spec S2): a role, a team or a person; `owners` are whom the UI names besides.
+    """
 
     name: str
     datasets: tuple[Dataset, ...]
@@ -205,6 +208,7 @@ class Dataflow:
     encoding: Encoding
     mode: ExportMode = ExportMode.INCREMENTAL
     organization: Organization = field(default_factory=Organization)
+    owner: str | None = None
     owners: tuple[str, ...] = ()
     description: str = ""
     enabled: bool = True
@@ -218,6 +222,12 @@ class Dataflow:
             raise ConfigError(f"dataflow {self.name} names a dataset twice: {', '.join(ids)}")
         for dataset in self.datasets:
             self.render_folder(dataset, self.schedule.start)
+
+    @property
+    def shown_owners(self) -> tuple[str, ...]:
+        """Its owner and the others, as Dagster takes owners: a role is none."""
+        first = (self.owner,) if self.owner is not None and (":" in self.owner or "@" in self.owner) else ()
+        return tuple(dict.fromkeys((*first, *self.owners)))
 
     @property
     def ending(self) -> str:

@@ -64,7 +64,128 @@ def test_s1_a_dataset_that_no_dataflow_names_may_be_declared(tmp_path: Path) -> 
     assert set(load_catalog(defs_folder=defs).datasets) == {"people", "flights", "events"}
 
 
+ACCESS = """
+    name: Acme
+    access:
+      administrators: ["team:platform"]
+      roles:
+        operations:
+          members: ["team:operations"]
+          grants:
+            - permissions: [view_destinations, view_datasets, manage_and_activate_dataset_destinations]
+        web:
+          members: ["team:web"]
+          grants:
+            - permissions: [view_destinations, view_datasets]
+            - permissions: [manage_and_activate_dataset_destinations]
+              datasets: [events]
+    """
+
+
+def project(root: Path, owner: str | None, datasets: str = "flights") -> Path:
+    """A project with access declared, and a dataflow of an owner; its `owner` is in line 4."""
+    flow = (
+        f"name: flow\n{f'owner: {owner}' if owner else 'description: none'}\ndatasets: [{datasets}]\ndestination: partner\n"
+        "schedule: {frequency: daily, start: 2026-11-02}\nowners: ['team:all', 'team:web']"
+    )
+    return write_project(root, base=BASE, who=document("Organization", ACCESS), flow=document("Dataflow", flow))
+
+
+@pytest.mark.parametrize(
+    ("owner", "datasets"), [("operations", "flights, events"), ("team:operations", "flights"), ("team:web", "events")]
+)
+def test_s2_a_dataflow_whose_owner_has_all_permissions(tmp_path: Path, owner: str, datasets: str) -> None:
+    flow = load_catalog(defs_folder=project(tmp_path, owner, datasets)).dataflows["flow"]
+    assert flow.owner == owner
+    assert flow.shown_owners == tuple(dict.fromkeys([*([owner] if ":" in owner else []), "team:all", "team:web"]))
+
+
+@pytest.mark.parametrize(
+    ("owner", "line", "says"),
+    [
+        (
+            "team:web",
+            4,
+            "the owner team:web lacks the permission manage_and_activate_dataset_destinations for dataset flights at "
+            "destination partner: role operations has it; make team:web a member, or grant it to a role of team:web, at "
+            "{who}:6; ask team:platform",
+        ),
+        (
+            "web",
+            4,
+            "the owner web lacks the permission manage_and_activate_dataset_destinations for dataset flights at "
+            "destination partner: role operations has it; name operations as the owner, or grant it to web, at {who}:6; "
+            "ask team:platform",
+        ),
+        (
+            "team:sales",
+            4,
+            "the owner team:sales is a member of no role at {who}:4; roles are operations, web; ask team:",
+        ),
+        ("sales", 4, "the owner sales is no role at {who}:4; roles are operations, web; ask team:platform"),
+        (
+            None,
+            2,
+            "the dataflow has no owner, and who may export is declared at {who}:4; add owner: the name of a role "
+            "(operations, web), team:NAME or an e-mail address",
+        ),
+    ],
+)
+def test_s2_a_dataflow_whose_owner_lacks_a_permission_is_refused_at_load(
+    tmp_path: Path, owner: str | None, line: int, says: str
+) -> None:
+    defs = project(tmp_path, owner)
+    said = refusal(defs)
+    assert said.startswith(f"{defs}/flow/defs.yaml:{line}: {says.format(who=f'{defs}/who/defs.yaml')}"), said
+    assert "\n" not in said
+
+
+def test_s2_every_permission_that_is_missing_is_named(tmp_path: Path) -> None:
+    access = "name: A\naccess: {roles: {nobody: {members: ['team:web']}}}"
+    flow = FLOW.replace("name: flow", "name: flow\n  owner: team:web")
+    defs = write_project(tmp_path, base=BASE, people=PEOPLE, flow=flow, who=document("Organization", access))
+    lines = refusal(defs).splitlines()
+    assert [line.split(": ", 1)[1].split(" at ")[0].split(": no role has it")[0] for line in lines] == [
+        "the owner team:web lacks the permission view_destinations for destination partner",
+        "the owner team:web lacks the permission view_datasets for datasets people, flights",
+        "the owner team:web lacks the permission manage_and_activate_dataset_destinations for datasets people, flights",
+    ]
+
+
+def test_s2_without_access_nothing_is_restricted(tmp_path: Path) -> None:
+    defs = write_project(tmp_path, base=BASE, people=PEOPLE, flow=FLOW, who=document("Organization", "name: Acme"))
+    assert load_catalog(defs_folder=defs).dataflows["flow"].owner is None
+
+
 WRONG = {
+    "unknown permission": (
+        "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view]",
+        8,
+        "'view_destinations', 'view_datasets' or 'manage_and_activate_dataset_destinations'",
+    ),
+    "unknown key of a grant": (
+        "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view_datasets]\n          to: [partner]",
+        9,
+        "the key 'access.roles.web.grants.0.to' is not known; keys here are permissions, destinations, datasets",
+    ),
+    "no role": ("name: A\naccess: {roles: {}}", 4, "at least 1 item"),
+    "a name that is none of a role": ("name: A\naccess:\n  roles:\n    a b: {}", 6, "'a b' is no name of a role"),
+    "a member that is none": (
+        "name: A\naccess:\n  roles:\n    web:\n      members: [ann]",
+        7,
+        "'ann' is no owner; write team:NAME or an e-mail address",
+    ),
+    "a grant for a dataset that is not declared": (
+        "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view_datasets]\n          datasets: [flihgts]",
+        9,
+        "there is no dataset 'flihgts'; there are events, flights; a grant of the role 'web' names it: declare it, or take "
+        "it out of the grant",
+    ),
+    "a grant for a destination that is not declared": (
+        "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view_datasets]\n          destinations: [x]",
+        9,
+        "there is no destination 'x'; there are partner; a grant",
+    ),
     "unknown application": (
         "name: A\nlicenses: [{application: marketo, tier: prime, profiles: 1}]",
         4,
