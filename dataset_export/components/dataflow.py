@@ -59,8 +59,8 @@ class ScheduleAttributes(Attributes):
     start: Moment = Field(description="No export is earlier: a date or a time, for example 2026-11-02T08:00. UTC.")
     at: TimeOfDay | None = Field(
         default=None,
-        description="HH:MM in quotes: when daily exports run, or the first of the day of hourly ones. Default: the "
-        "start's time of day.",
+        description="HH:MM in quotes: when daily exports run, or a time of day that the hourly ones fall on. Default: "
+        "the start's time of day.",
     )
     every_hours: int | None = Field(default=None, description="3, 6, 8 or 12; for hourly.")
     cron: str | None = Field(default=None, description="Minute, hour, day, month, weekday in UTC; for cron.")

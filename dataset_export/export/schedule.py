@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from dataset_export.errors import ConfigError, UsageError
+from dataset_export.export.cron import check_cron
 
 EXPORT_TIME_FORMAT = "%Y%m%d%H%M"
 """An export time as text: the Dagster partition key and the `exportTime=` folder (`202611010800`)."""
@@ -114,7 +115,7 @@ def make_schedule(
     Args:
         frequency: once, daily, hourly or cron.
         start: no export time is earlier (aware datetimes are converted to UTC, naive ones are UTC).
-        at: `HH:MM` of daily exports and the first of the day for hourly ones; default: the start's time of day.
+        at: `HH:MM` of daily exports, or one of the times of day of hourly ones; default: the start's time of day.
         every_hours: 3, 6, 8 or 12, for hourly.
         cron: five fields, for cron.
         end: no export time is at or after it; a date means the end of that day; `"never"` is no end; None is the
@@ -124,6 +125,7 @@ def make_schedule(
     Raises:
         ConfigError: for a field that is missing, superfluous or out of range, or an end that leaves no export time.
     """
+    _check_year("start", start)
     start = to_utc(start)
     if start.second or start.microsecond:
         raise ConfigError(f"start {start.isoformat()} has seconds; export times are whole minutes")
@@ -189,23 +191,7 @@ def _cron_expression(
                 )
             return f"{minute} {hour % every_hours}-23/{every_hours} * * *"
         case Frequency.CRON:
-            return _checked_cron(cron)
-
-
-def _checked_cron(cron: str | None) -> str:
-    from cronsim import CronSim, CronSimError
-
-    if not cron:
-        raise ConfigError("frequency cron needs the field cron, for example cron: '30 4 * * 1-5'")
-    if len(cron.split()) != 5:
-        raise ConfigError(
-            f"cron {cron!r} has {len(cron.split())} fields; five are expected: minute hour day month weekday"
-        )
-    try:
-        next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
-    except (CronSimError, StopIteration) as error:
-        raise ConfigError(f"cron {cron!r} is not valid or never happens") from error
-    return cron
+            return check_cron(cron)
 
 
 def _time_of_day(at: str) -> tuple[int, int]:
@@ -216,20 +202,43 @@ def _time_of_day(at: str) -> tuple[int, int]:
 
 
 def _resolve_end(end: datetime | date | str | None, start: datetime, created: datetime | None) -> datetime | None:
+    if end == "never":
+        return None
     if end is None:
-        if created is not None and to_utc(created) < LEGACY_CREATED_BEFORE:
-            return LEGACY_END
+        return _default_end(start, created)
+    written = _date_or_time(end) if isinstance(end, str) else end
+    _check_year("end", written)
+    if isinstance(written, datetime):
+        return to_utc(written)
+    return datetime.combine(written + timedelta(days=1), time(), UTC)
+
+
+def _default_end(start: datetime, created: datetime | None) -> datetime:
+    if created is None or to_utc(created) >= LEGACY_CREATED_BEFORE:
         return _add_months(start, DEFAULT_MONTHS)
-    if isinstance(end, str):
-        if end == "never":
-            return None
+    if start >= LEGACY_END:
+        raise ConfigError(
+            f"the dataflow was created before {LEGACY_CREATED_BEFORE:%Y-%m-%d} and has no end, so it ends on "
+            f"{LEGACY_END:%Y-%m-%d}, which is not after start {start.isoformat()}; write an end"
+        )
+    return LEGACY_END
+
+
+def _check_year(what: str, moment: date) -> None:
+    # Beyond, arithmetic with times and cron expressions leaves the calendar.
+    if not 1970 <= moment.year <= 9900:
+        way_out = "; write end: never" if what == "end" and moment.year > 9900 else ""
+        raise ConfigError(f"{what} {moment.isoformat()} is not between the years 1970 and 9900{way_out}")
+
+
+def _date_or_time(end: str) -> datetime | date:
+    # A date first: a time may be left out of what reads as a datetime, and would be the begin of the day.
+    for parse in (date.fromisoformat, datetime.fromisoformat):
         try:
-            end = date.fromisoformat(end) if len(end) == 10 else datetime.fromisoformat(end)
-        except ValueError as error:
-            raise ConfigError(f"end {end!r} is neither a date, a time nor 'never'") from error
-    if isinstance(end, datetime):
-        return to_utc(end)
-    return datetime.combine(end + timedelta(days=1), time(), UTC)
+            return parse(end)
+        except ValueError:
+            continue
+    raise ConfigError(f"end {end!r} is neither a date, a time nor 'never'")
 
 
 def _add_months(moment: datetime, months: int) -> datetime:
