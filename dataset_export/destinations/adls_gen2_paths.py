@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from dataset_export.destinations.azure_calls import Answered, AzureCalls, ClientSource
-from dataset_export.destinations.retry import TRIES
+from dataset_export.destinations.filesystem import PRUNING_TRIES
 from dataset_export.errors import AccessDenied, TransientError
 
 NO_SUCH_PATH = frozenset({"PathNotFound", "BlobNotFound", "ResourceNotFound"})
@@ -137,7 +137,7 @@ class Paths:
                 f"{name}/{target}", raw_request_hook=_exact_source(name, source), **options
             )
 
-        for _ in range(TRIES):
+        for _ in range(PRUNING_TRIES):
             try:
                 self._calls.call(
                     "Path - Create (rename)", request, expect=TAKEN | SOURCE_GONE | SOURCE_CHANGED | NO_FOLDER

@@ -8,6 +8,7 @@ import asyncio
 import enum
 import posixpath
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER
@@ -124,7 +125,7 @@ class Files:
         """
         import asyncssh
 
-        for _ in range(PRUNING_TRIES):
+        for tried in range(PRUNING_TRIES):
             try:
                 await session.posix_rename(self.at(source), self.at(target))
             except asyncssh.SFTPOpUnsupported:
@@ -132,10 +133,12 @@ class Files:
             except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                 if await session.lstat(self.at(source)) is None:
                     return Named.GONE
+                if tried == PRUNING_TRIES - 1:
+                    raise
                 await self._make_folder(session, self.at(posixpath.dirname(target)))
             else:
                 return Named.DONE
-        return Named.GONE
+        raise AssertionError
 
     async def remove(self, session: Session, path: str) -> None:
         """Remove a file, and the folders that this leaves empty. A folder of that name stays."""
@@ -217,31 +220,38 @@ class Files:
             )
 
     async def _make_folder(self, session: Session, folder: str) -> None:
-        """Make a folder of the server and those above it. There already: returns."""
+        """Make a folder of the server and those above it. There already: returns. When a neighbour removes one of them
+        again it may be missing afterwards: the caller finds out and comes back."""
         import asyncssh
 
         try:
-            await session.mkdir(folder)
+            await self._make_one(session, folder)
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
             above = posixpath.dirname(folder)
             if above in {"", folder}:
                 raise
             await self._make_folder(session, above)
-            await self._make_folder_in(session, folder)
-        except asyncssh.SFTPError:
-            if not await self._is_folder(session, folder):
-                raise
+            with suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+                await self._make_one(session, folder)
 
-    async def _make_folder_in(self, session: Session, folder: str) -> None:
+    async def _make_one(self, session: Session, folder: str) -> None:
+        """Make a folder in one that exists. There already: returns."""
         import asyncssh
 
-        try:
-            await session.mkdir(folder)
-        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-            return  # removed again by a neighbour: the caller finds out and comes back
-        except asyncssh.SFTPError:
-            if not await self._is_folder(session, folder):
+        for tried in range(PRUNING_TRIES):
+            try:
+                await session.mkdir(folder)
+            except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                 raise
+            except asyncssh.SFTPError as error:
+                if await self._is_folder(session, folder):
+                    return
+                # It was there and a neighbour removed it, or it cannot be made: few servers tell the two apart.
+                vanished = session.alive and isinstance(error, (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists))
+                if not vanished or tried == PRUNING_TRIES - 1:
+                    raise
+            else:
+                return
 
     async def _is_folder(self, session: Session, folder: str) -> bool:
         """Whether there is this folder of the server. Raises Conflict when there is something else."""

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 import pytest
@@ -18,6 +17,7 @@ from dataset_export.destinations.retry import TRIES
 from dataset_export.destinations.sftp import SFTPDestination, SFTPStore
 from dataset_export.errors import AccessDenied, ConfigError, Conflict, IntegrityError, StorageFull, TransientError
 from dataset_export_tests.destinations.contents import read, stage
+from dataset_export_tests.destinations.sftp_stores import at_openssh, files
 from dataset_export_tests.servers import asyncssh_server, proftpd
 from dataset_export_tests.servers.asyncssh_server import AsyncSSHServer, running_asyncssh_server
 from dataset_export_tests.servers.openssh import PASSPHRASE, OpenSSH
@@ -54,16 +54,6 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
         return  # the other side has gone
 
 
-def at_openssh(server: OpenSSH, folder: object, *, port_of_proxy: int | None = None, **fields: Any) -> SFTPStore:
-    given = {"private_key": server.private_key, "host_key_fingerprint": server.fingerprint(), **fields}
-    destination = SFTPDestination(
-        host="127.0.0.1", port=port_of_proxy or server.port, username=server.username, folder=str(folder), **given
-    )
-    store = destination.store()
-    assert isinstance(store, SFTPStore)
-    return store
-
-
 def at_own(server: AsyncSSHServer, password: str = asyncssh_server.PASSWORD) -> SFTPStore:
     destination = SFTPDestination(
         host="127.0.0.1", port=server.port, username=asyncssh_server.USERNAME, folder="/in", password=password,
@@ -82,10 +72,6 @@ def at_proftpd(server: ProFTPD, folder: str) -> SFTPStore:
     store = destination.store()
     assert isinstance(store, SFTPStore)
     return store
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
 
 
 class TestDialects:
@@ -258,7 +244,7 @@ class TestLostConnections:
             store = at_openssh(
                 openssh,
                 tmp_path,
-                port_of_proxy=listening.getsockname()[1],
+                port=listening.getsockname()[1],
                 host_key_fingerprint=openssh.fingerprint("ssh-rsa"),
             )
             try:
@@ -270,7 +256,7 @@ class TestLostConnections:
 
     def test_nobody_listens(self, openssh: OpenSSH, tmp_path: Path) -> None:
         with pytest.raises(TransientError, match="can be reached"):
-            destination(openssh, tmp_path, port=free_ports(1)[0]).store().check()
+            at_openssh(openssh, tmp_path, port=free_ports(1)[0]).check()
 
     def test_connections_are_bounded_and_closed(self, openssh: OpenSSH, tmp_path: Path) -> None:
         openssh.cut_connections()
@@ -317,17 +303,6 @@ def test_p4_worker_that_lives_on_does_not_write_into_the_file_of_the_next(openss
         second.confirm(staged)
         second.publish(staged)
     assert (tmp_path / "file").read_bytes() == b"new"
-
-
-def destination(server: OpenSSH, folder: object, **fields: Any) -> SFTPDestination:
-    given = {
-        "port": server.port,
-        "username": server.username,
-        "private_key": server.private_key,
-        "host_key_fingerprint": server.fingerprint(),
-        **fields,
-    }
-    return SFTPDestination(host="127.0.0.1", folder=str(folder), **given)
 
 
 class TestHostKeys:
