@@ -64,6 +64,12 @@ RULES = (
         "a disk or a quota may be full; it is tried again",
     ),
 )  # fmt: skip
+NO_SFTP = Rule(
+    ConfigError,
+    frozenset({"ChannelOpenError", "SFTPBadMessage"}),
+    (),
+    "have its operator allow the account SFTP (with OpenSSH: `ForceCommand internal-sftp`, and MaxSessions of at least 1)",
+)
 BROKEN = Rule(TransientError, frozenset(), (0,), "check that the server can be reached, it is tried again")
 """Whatever no rule knows is a broken connection, or a server on its way down."""
 
@@ -85,6 +91,13 @@ def answer_meaning(error: Exception, doing: str, where: str, *, full: bool = Fal
     if full or (code in NAMELESS and SAYS_FULL.search(said)):
         return meaning(said, (FULL,), code="SFTPQuotaExceeded", status=0)
     return meaning(said, (*RULES, BROKEN), code=code, status=0)
+
+
+def session_meaning(error: Exception, who: str) -> ExportError:
+    """Our error for what asyncssh raised while it began an SFTP session for `who` (an address and an account), after the
+    login."""
+    said = f"{who} may log in and gets no SFTP session: {_text(error)}"
+    return meaning(said, (NO_SFTP, BROKEN), code=type(error).__name__, status=0)
 
 
 def _text(error: Exception) -> str:

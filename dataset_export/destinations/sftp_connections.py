@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from dataset_export.destinations.sftp_answers import answer_meaning
+from dataset_export.destinations.sftp_answers import answer_meaning, session_meaning
 from dataset_export.destinations.sftp_host_keys import HostKeys
 from dataset_export.destinations.sftp_session import Session
-from dataset_export.errors import AccessDenied, ConfigError, ExportError
+from dataset_export.errors import AccessDenied, ConfigError, ExportError, TransientError
 from dataset_export.secret_refs import revealed
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 20.0
 LOGIN_SECONDS = 30.0
+SESSION_SECONDS = 30.0
+"""How long a server may take, after the login, until SFTP is spoken."""
 KEEPALIVE_SECONDS = 15.0
 KEEPALIVES_UNANSWERED = 3
 REST_SECONDS = 30.0
@@ -119,12 +121,12 @@ class Connections:
         slot = min(self._slots, key=self._preference)
         try:
             return await self._in(slot)
-        except ExportError:
-            others = [one for one in self._slots if one.alive]
-            if not others:
+        except ExportError as error:
+            other = await self._other(slot, wait=isinstance(error, TransientError))
+            if other is None:
                 raise
             slot.rests_until = time.monotonic() + REST_SECONDS
-            return await self._in(min(others, key=self._preference))
+            return await self._in(other)
 
     def release(self, use: Use) -> None:
         """End a use that `acquire` began."""
@@ -141,6 +143,20 @@ class Connections:
             slot.users -= 1
             raise
 
+    async def _other(self, failed: Slot, *, wait: bool) -> Slot | None:
+        """Another slot, with a connection. With `wait` those that are being made count too: a server that lets one in at a
+        time hangs up on the others meanwhile."""
+        others = [one for one in self._slots if one is not failed]
+        while not (alive := [one for one in others if one.alive]):
+            coming = next((one for one in others if one.lock.locked()), None)
+            if coming is None or not wait:
+                return None
+            others.remove(coming)
+            async with coming.lock:
+                if coming.alive:
+                    return coming
+        return min(alive, key=self._preference)
+
     @staticmethod
     def _preference(slot: Slot) -> tuple[bool, int, bool]:
         """Smallest first: nothing that rests, then the least used, then one that is connected."""
@@ -149,10 +165,14 @@ class Connections:
     async def _connect(self) -> Session:
         connection = await self._log_in()
         try:
-            client = await connection.start_sftp_client(path_errors="surrogateescape")
-        except Exception as error:
+            client = await asyncio.wait_for(
+                connection.start_sftp_client(path_errors="surrogateescape"), SESSION_SECONDS
+            )
+        except BaseException as error:
             connection.abort()
-            raise answer_meaning(error, "open an SFTP session with", self.access.address) from error
+            if not isinstance(error, Exception):
+                raise
+            raise session_meaning(error, self._who) from error
         return Session(connection, client)
 
     async def _log_in(self) -> "SSHClientConnection":
