@@ -13,7 +13,7 @@ import pytest
 
 from dataset_export.destinations.contract import Staged
 from dataset_export.destinations.sftp import SFTPDestination
-from dataset_export_tests.places.contract import Place
+from dataset_export_tests.places.contract import Place, Witness
 from dataset_export_tests.servers.openssh import OpenSSH
 
 
@@ -21,6 +21,13 @@ def open_place(request: pytest.FixtureRequest) -> Place:
     """A folder that does not exist yet."""
     server: OpenSSH = request.getfixturevalue("openssh")
     folder = f"{request.getfixturevalue('tmp_path')}/delivered"
+    client = connect(server.port, server.username, key=f"{server.folder}/client")
+    request.addfinalizer(client.close)
+    return place_at(server, folder, ParamikoWitness(client.open_sftp(), folder))
+
+
+def place_at(server: OpenSSH, folder: str, witness: Witness) -> Place:
+    """The folder `folder` of `server`."""
 
     def destination(*, port: int = server.port, key: str = server.private_key) -> SFTPDestination:
         return SFTPDestination(
@@ -35,12 +42,10 @@ def open_place(request: pytest.FixtureRequest) -> Place:
             read_back_hash=True,
         )
 
-    client = connect(server.port, server.username, key=f"{server.folder}/client")
-    request.addfinalizer(client.close)
     return Place(
         "sftp",
         destination(),
-        ParamikoWitness(client.open_sftp(), folder),
+        witness,
         refused=destination(key=server.other_key),
         port=server.port,
         at_port=lambda other: destination(port=other),
