@@ -8,7 +8,8 @@
     ├── LakeError           (1)    the source cannot give what was asked
     │   ├── VersionGone            the lower version was vacuumed or its log expired
     │   ├── UnsupportedTable       a table feature that would make us deliver wrong rows
-    │   └── CorruptFile            a data file that cannot be read
+    │   ├── CorruptFile            a data file that cannot be read
+    │   └── SchemaChanged          its columns are not those of the last export, and the dataflow wants no others
     ├── StalePlan           (1)    another export was recorded since this one was planned
     ├── Conflict            (1)    something that is not ours has the name we have to write
     ├── IntegrityError      (1)    bytes, counts or checksums differ from what we sent or recorded
@@ -65,6 +66,10 @@ class UnsupportedTable(LakeError):
 
 class CorruptFile(LakeError):
     """A data file of the table is missing, truncated or not parquet."""
+
+
+class SchemaChanged(LakeError):
+    """The columns to deliver differ from those of the export before, and the dataflow says `on_schema_change: fail`."""
 
 
 class StalePlan(ExportError):

@@ -21,16 +21,17 @@ from dataset_export.orchestration.names import export_key, job_name
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check of one export, or a run that failed."""
+    """One check of one export, or a run that failed; one that `warns` fails nothing."""
 
     asset: str
     export_time: str
     what: str
     passed: bool
     description: str
+    warns: bool = False
 
     def __str__(self) -> str:
-        mark = "passed" if self.passed else "FAILED"
+        mark = "passed" if self.passed else "warns " if self.warns else "FAILED"
         return f"{mark}  {self.asset}  {self.export_time}  {self.what}  {self.description}"
 
 
@@ -65,12 +66,13 @@ def check(catalog: Catalog, instance: dg.DagsterInstance) -> Iterator[Outcome]:
 
 def report(outcomes: Iterator[Outcome]) -> int:
     """Print the outcomes as they come, and a summary; the exit code."""
-    passed = failed = 0
+    passed = warnings = failed = 0
     for outcome in outcomes:
         print(outcome, flush=True)
         passed += outcome.passed
-        failed += not outcome.passed
-    print(f"{passed} passed, {failed} failed")
+        warnings += not outcome.passed and outcome.warns
+        failed += not outcome.passed and not outcome.warns
+    print(f"{passed} passed, {warnings} warned, {failed} failed")
     # Nothing checked proves nothing.
     return 0 if passed and not failed else 1
 
@@ -82,7 +84,8 @@ def _run(flow: Dataflow, job: dg.JobDefinition, instance: dg.DagsterInstance) ->
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
         for one in result.get_asset_check_evaluations():
             name = one.asset_key.to_user_string()
-            yield Outcome(name, export_time, one.check_name, one.passed, one.description or "")
+            warns = one.severity is dg.AssetCheckSeverity.WARN
+            yield Outcome(name, export_time, one.check_name, one.passed, one.description or "", warns)
         for event in result.all_events:
             # A blocking check that did not pass fails its step too, and was reported above.
             if event.is_step_failure and not _is_check(event):

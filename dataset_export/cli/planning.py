@@ -11,7 +11,7 @@ import click
 
 from dataset_export.cli.arguments import dataset_option, due_export_time, export_time_option, flow_argument, json_option
 from dataset_export.cli.session import Session, chosen_datasets
-from dataset_export.cli.terminal import iso, print_json, print_table, size
+from dataset_export.cli.terminal import iso, note, print_json, print_table, size
 
 if TYPE_CHECKING:
     from dataset_export.destinations.contract import Store
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataset_export.export.dataflow import Dataflow, Dataset
     from dataset_export.export.ledger import Delivered, Ledger
     from dataset_export.export.plan import Plan, PlannedFile, Request
+    from dataset_export.export.schema_change import SchemaChange
     from dataset_export.lake.table import Table
 
 FOOTERS = 200
@@ -29,12 +30,13 @@ PLANNING_RUN = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class Outlook:
-    """What one export of one dataset would do."""
+    """What one export of one dataset would do, and how its columns differ from those of the export before."""
 
     request: "Request"
     plan: "Plan"
     delivered: "Delivered | None"
     ways: dict[str, str]
+    schema_change: "SchemaChange | None"
 
     @property
     def files(self) -> "list[PlannedFile]":
@@ -63,8 +65,8 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
 
     \b
     --json: dataflow, export_time, datasets [{dataset, state, versions {from, to}, files, rows (null: not known), bytes,
-    shards, folder, file_list [{sources, bytes, rows, way (null: not known)}]}]. state is "to deliver", "nothing new" or
-    "delivered".
+    shards, folder, file_list [{sources, bytes, rows, way (null: not known)}], schema_change (null: none; else as in the
+    manifest)}]. state is "to deliver", "nothing new" or "delivered".
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -82,11 +84,15 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
         [_row(outlook) for outlook in found],
         right=["files", "rows", "bytes", "shards"],
     )
+    for outlook in found:
+        if outlook.schema_change is not None:
+            note(f"note: the columns of {outlook.request.dataset.id} have changed: {outlook.schema_change}")
 
 
 def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_time: datetime, store: "Store") -> Outlook:
     from dataset_export.export.ledger import LedgerWith
     from dataset_export.export.plan import Request, describe, find_bounds
+    from dataset_export.export.schema_contract import hold_to_contract
     from dataset_export.lake.open import open_table
 
     request = Request(dataflow, dataset, export_time, PLANNING_RUN)
@@ -94,7 +100,8 @@ def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_tim
     ledger = LedgerWith(recorded, tuple(_unrecorded(request, recorded, store)))
     table = open_table(dataset.location())
     described = describe(request, find_bounds(request, ledger, table), table)
-    return Outlook(request, described, ledger.at(export_time), _ways(request, described, table))
+    change = hold_to_contract(dataflow, dataset, export_time, described.schema, ledger)
+    return Outlook(request, described, ledger.at(export_time), _ways(request, described, table), change)
 
 
 def _unrecorded(request: "Request", ledger: "Ledger", store: "Store") -> "list[Delivered]":
@@ -168,6 +175,7 @@ def _document(outlook: Outlook) -> dict[str, Any]:
         "shards": len(outlook.plan.shards),
         "folder": outlook.request.folder,
         "file_list": [_file_document(file, outlook.ways.get(file.path)) for file in outlook.files],
+        "schema_change": outlook.schema_change.document if outlook.schema_change is not None else None,
     }
 
 

@@ -46,7 +46,7 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
     \b
     --json: dataflow, runs [{run_id, export_time, resend, repair (null: none), done, reason, datasets [{dataset,
     delivered, records, records_excluded, files, bytes, manifest, files_expire_at (null: never), repair (null: none), checks
-    [{name, passed, description}]}]}].
+    [{name, passed, warns (true: it never makes a run fail), description}]}]}].
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -213,6 +213,9 @@ def _run_all(
                 click.echo(f"manifest of {part.dataset}: {part.metadata['manifest']}")
                 if (expire := _files_expire_at(part.metadata)) is not None:
                     click.echo(f"files of {part.dataset} are deleted by the destination from {expire} on")
+                for check in part.checks:
+                    if check.warns and not check.passed:
+                        note(f"note: the check {check.name} of {part.dataset} warns: {check.description}")
                 if "repair" in part.metadata:
                     click.echo(f"repair of {part.dataset}: {part.metadata['repair']}")
     if outcomes:
@@ -250,7 +253,7 @@ def _document(outcome: "RunOutcome") -> dict[str, Any]:
 def _dataset_document(part: "DatasetOutcome") -> dict[str, Any]:
     made = part.metadata or {}
     counts = {key: made.get(key) for key in ("records", "records_excluded", "files", "bytes", "manifest", "repair")}
-    checks = [{"name": c.name, "passed": c.passed, "description": c.description} for c in part.checks]
+    checks = [{"name": c.name, "passed": c.passed, "warns": c.warns, "description": c.description} for c in part.checks]
     return {
         "dataset": part.dataset,
         "delivered": part.metadata is not None,

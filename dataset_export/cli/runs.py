@@ -25,11 +25,12 @@ QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Check:
-    """An asset check of the run: its name, whether it passed, and its result in words."""
+    """An asset check of the run: its name, whether it passed, its result in words, and whether it only warns."""
 
     name: str
     passed: bool
     description: str
+    warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,12 @@ def _dataset_outcome(result: dg.ExecuteInProcessResult, dataflow: Dataflow, data
             materialized = event.step_materialization_data.materialization.metadata
             metadata = {name: value.value for name, value in materialized.items()}
     checks = tuple(
-        Check(evaluation.check_name, evaluation.passed, evaluation.description or "")
+        Check(
+            evaluation.check_name,
+            evaluation.passed,
+            evaluation.description or "",
+            warns=evaluation.severity is dg.AssetCheckSeverity.WARN,
+        )
         for evaluation in result.get_asset_check_evaluations()
         if evaluation.asset_key == key
     )
@@ -137,7 +143,7 @@ def _reason(result: dg.ExecuteInProcessResult, dataflow: Dataflow, outcomes: Seq
         f"the check {check.name} of {outcome.dataset} failed: {check.description}"
         for outcome in outcomes
         for check in outcome.checks
-        if not check.passed
+        if not check.passed and not check.warns
     ]
     if result.success and not failed_checks:
         return None

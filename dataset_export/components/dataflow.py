@@ -26,6 +26,7 @@ from dataset_export.export.dataflow import ExportMode, check_name
 from dataset_export.export.dataflow import Organization as OrganizationValue
 from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
+from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.names import SWEEP_JOB
 
@@ -100,6 +101,11 @@ class DataflowAttributes(Attributes):
         default=None,
         description="Compression of the files; json takes gzip only. Default: the destination's, or gzip when the "
         "dataflow has a format of its own.",
+    )
+    on_schema_change: OnSchemaChange = Field(
+        default=OnSchemaChange.EVOLVE,
+        description="When a dataset's columns have changed since its last export. evolve: deliver, and record the change; "
+        "notify: the same, and send the alert schema_drift; fail: deliver nothing until somebody decides.",
     )
     owner: DataflowOwner | None = Field(
         default=None,
@@ -185,6 +191,7 @@ class Dataflow(Declaration):
                 folder=self._checked.folder,
                 encoding=encoding,
                 mode=self.attributes.mode,
+                on_schema_change=self.attributes.on_schema_change,
                 organization=organization.value if organization is not None else OrganizationValue(),
                 owner=self.attributes.owner,
                 owners=self.attributes.owners,

@@ -15,6 +15,7 @@ from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, UsageError
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
+from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.lake.open import TableLocation
 from dataset_export.secret_refs import SecretRef
 
@@ -207,6 +208,7 @@ class Dataflow:
     folder: FolderTemplate
     encoding: Encoding
     mode: ExportMode = ExportMode.INCREMENTAL
+    on_schema_change: OnSchemaChange = OnSchemaChange.EVOLVE
     organization: Organization = field(default_factory=Organization)
     owner: str | None = None
     owners: tuple[str, ...] = ()

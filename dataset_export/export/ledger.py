@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from dataset_export.export.type_text import Column
+
 
 @dataclass(frozen=True)
 class Delivered:
@@ -20,6 +22,7 @@ class Delivered:
         run_id: root run that delivered it.
         manifest_path: relative to the destination's folder.
         manifest_sha256: hex digest of the manifest's bytes.
+        columns: of its files; none when the table had no version yet.
     """
 
     export_time: datetime
@@ -28,6 +31,7 @@ class Delivered:
     run_id: str
     manifest_path: str
     manifest_sha256: str
+    columns: tuple[Column, ...] = ()
 
 
 class Ledger(Protocol):

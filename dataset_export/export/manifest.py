@@ -22,6 +22,7 @@ from dataset_export.export.bounds import Bounds
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.ledger import Delivered
 from dataset_export.export.schedule import format_export_time
+from dataset_export.export.schema_change import SchemaChange, change_in, columns_in
 
 MANIFEST_VERSION = 1
 
@@ -136,7 +137,14 @@ class Manifest:
             run_id=self.run_id,
             manifest_path=self.path,
             manifest_sha256=self.sha256,
+            columns=columns_in(self.document["schema"]),
         )
+
+    @property
+    def schema_change(self) -> SchemaChange | None:
+        """How its columns differ from those of the export before it; None when they do not."""
+        found = self.document.get("schemaChange")
+        return change_in(found) if found is not None else None
 
 
 def manifest_path(dataflow: Dataflow, dataset: Dataset, export_time: datetime, run_id: str) -> str:
@@ -180,6 +188,7 @@ def build_manifest(
     excluded: int,
     carried_over: int,
     schema: list[dict[str, Any]],
+    schema_change: SchemaChange | None = None,
     previous: ManifestRef | None,
     supersedes: list[ManifestRef],
 ) -> Manifest:
@@ -189,6 +198,7 @@ def build_manifest(
         excluded: records left out because they are older than the look-back (spec S10).
         carried_over: records of rewritten source files that were in the table before, hence not new.
         schema: columns of the delivered files, as `schema_columns` gives them.
+        schema_change: how they differ from those of `previous`.
     """
     rows = sum(file.rows for file in delivered)
     exclusions = [{"reason": f"older than {dataset.lookback_days} days", "recordCount": excluded}] if excluded else []
@@ -221,6 +231,8 @@ def build_manifest(
         "supersedes": [_ref(ref) for ref in supersedes],
         "exportResults": [_result(file) for file in sorted(delivered, key=lambda file: file.path)],
     }
+    if schema_change is not None:
+        document["schemaChange"] = schema_change.document
     if (how := encryption(dataflow.destination.recipients)) is not None:
         document["encryption"] = how
     if (copy := encrypted_copy_path(dataflow, dataset, export_time, run_id)) is not None:

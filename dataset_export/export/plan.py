@@ -34,6 +34,8 @@ from dataset_export.export.manifest import (
 )
 from dataset_export.export.repair import Depth, Repair, bad_files, live_base, mismatch, ordinals_of
 from dataset_export.export.schedule import format_export_time
+from dataset_export.export.schema_change import SchemaChange
+from dataset_export.export.schema_contract import hold_to_contract
 from dataset_export.export.superseded import files_of_live_exports
 from dataset_export.lake.table import Slice, SourceFile, Table
 
@@ -126,6 +128,7 @@ class Plan:
         complete: path of a manifest that already proves this export: nothing is sent, it is verified and recorded.
         repair: what is kept of an export of which only some files are sent again.
         repair_note: of a repair, what it found and does, in words.
+        schema_change: how the columns differ from those of the export before it; None when they do not.
     """
 
     bounds: Bounds
@@ -135,6 +138,7 @@ class Plan:
     complete: str | None = None
     repair: Repair | None = None
     repair_note: str | None = None
+    schema_change: SchemaChange | None = None
 
 
 def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *, now: datetime) -> Plan:
@@ -143,6 +147,7 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
     Raises:
         UsageError: when the export time is none of the dataflow's or not due.
         StalePlan: when another run is exporting the same right now.
+        SchemaChanged: when the columns have changed and the dataflow wants them as they were.
         ConfigError, LakeError, TransientError: as the destination and the lake say.
     """
     request.dataflow.schedule.check_export_time(request.export_time, now)
@@ -157,6 +162,7 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
     recorded = ledger.at(request.export_time)
     if here and not request.resend and request.repair is None and recorded is None:
         return _complete(read_manifest(store, here[-1].manifest_path))
+    known = LedgerWith(ledger, tuple(unrecorded))
     own = next(
         (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None
     )
@@ -172,8 +178,10 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
             if plan is not None and plan.complete is not None:
                 return plan
         if plan is None:
-            bounds = find_bounds(request, LedgerWith(ledger, tuple(unrecorded)), table)
+            bounds = find_bounds(request, known, table)
             plan = replace(describe(request, bounds, table), repair_note=reason)
+    change = hold_to_contract(request.dataflow, request.dataset, request.export_time, plan.schema, known)
+    plan = replace(plan, schema_change=change)
     _journal(request, plan).write(store)
     return plan
 

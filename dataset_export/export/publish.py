@@ -172,6 +172,7 @@ def _manifest(
         excluded=excluded,
         carried_over=carried_over,
         schema=plan.schema,
+        schema_change=plan.schema_change,
         previous=_ref(previous) if previous else None,
         supersedes=replaced_by(store, request.manifest_path, replaced, ledger),
     )

@@ -27,6 +27,7 @@ OWN_TO_A_MANIFEST = frozenset(
         "writer",
         "flowRunId",
         "previousManifest",
+        "schemaChange",
         "supersedes",
         "exportResults",
         "size",

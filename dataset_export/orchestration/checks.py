@@ -17,14 +17,16 @@ from dataset_export.orchestration.names import export_key, op_name
 
 FILES_MATCH_MANIFEST = "files_match_manifest"
 RECORDS_RECONCILE = "records_reconcile"
+SCHEMA_UNCHANGED = "schema_unchanged"
 
 
 def export_checks(
     dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]
 ) -> dg.AssetChecksDefinition:
-    """The checks of `[dataflow, dataset]`: `files_match_manifest` (blocking) and `records_reconcile`.
+    """The checks of `[dataflow, dataset]`: `files_match_manifest` (blocking), `records_reconcile`, and
+    `schema_unchanged`, which only warns.
 
-    Both need every byte of what was delivered, so one step reads it once and answers both.
+    The first two need every byte of what was delivered, so one step reads it once and answers both.
     """
     key = export_key(dataflow, dataset)
     specs = [
@@ -42,6 +44,13 @@ def export_checks(
             "ones, counted in the files, are as many as the manifest says.",
             partitions_def=partitions,
         ),
+        dg.AssetCheckSpec(
+            SCHEMA_UNCHANGED,
+            asset=key,
+            description="The columns are those of the export before. A warning: what is done about a change is the "
+            f"dataflow's on_schema_change, which is {dataflow.on_schema_change}.",
+            partitions_def=partitions,
+        ),
     ]
 
     @dg.multi_asset_check(
@@ -55,7 +64,7 @@ def export_checks(
         selected = {selected.name for selected in context.selected_asset_check_keys}
         try:
             manifest = _recorded_manifest(context, dataflow, dataset, store)
-            findings = verify(store, manifest, deep=True)
+            findings = verify(store, manifest, deep=True) if selected != {SCHEMA_UNCHANGED} else []
         except ExportError as error:
             for name in sorted(selected):
                 yield _result(key, name, passed=False, description=str(error))
@@ -64,6 +73,8 @@ def export_checks(
             yield _files_match(key, store, manifest, findings)
         if RECORDS_RECONCILE in selected:
             yield _records_reconcile(key, dataset, manifest, findings)
+        if SCHEMA_UNCHANGED in selected:
+            yield _schema_unchanged(key, manifest)
 
     return check
 
@@ -111,11 +122,27 @@ def _records_reconcile(
     )
 
 
+def _schema_unchanged(key: dg.AssetKey, manifest: Manifest) -> dg.AssetCheckResult:
+    change = manifest.schema_change
+    return _result(
+        key,
+        SCHEMA_UNCHANGED,
+        passed=change is None,
+        description="the columns are those of the export before" if change is None else str(change),
+        metadata={"schema_change": change.document} if change is not None else None,
+    )
+
+
 def _result(
     key: dg.AssetKey, name: str, *, passed: bool, description: str, metadata: dict[str, Any] | None = None
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        asset_key=key, check_name=name, passed=passed, description=description, metadata=metadata or {}
+        asset_key=key,
+        check_name=name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN if name == SCHEMA_UNCHANGED else dg.AssetCheckSeverity.ERROR,
+        description=description,
+        metadata=metadata or {},
     )
 
 

@@ -124,6 +124,8 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
             + (f"; complete already, by {result.complete}" if result.complete else "")
             + (f"; {result.repair_note}" if result.repair_note else "")
         )
+        if result.schema_change is not None:
+            context.log.warning(f"{request}: the columns have changed since the last export: {result.schema_change}")
         if result.bounds.upper is not None:
             metadata = {"version": result.bounds.upper, "dagster/row_count": table.row_count(result.bounds.upper)}
             context.log_event(

@@ -10,10 +10,12 @@ from dagster import DagsterRunStatus, RunsFilter
 from dataset_export.destinations.io_manager import MANIFEST_PATH_KEY
 from dataset_export.export.ledger import Delivered
 from dataset_export.export.schedule import format_export_time, parse_export_time
+from dataset_export.export.type_text import Column
 
 MANIFEST_SHA256_KEY = "manifest_sha256"
 TABLE_VERSIONS_KEY = "table_versions"
 RUN_ID_KEY = "delivered_by_run"
+COLUMN_SCHEMA_KEY = "dagster/column_schema"
 
 HISTORY = 1_000
 
@@ -76,6 +78,16 @@ def ledger_metadata(delivered: Delivered) -> dict[str, Any]:
         MANIFEST_SHA256_KEY: delivered.manifest_sha256,
         RUN_ID_KEY: delivered.run_id,
         TABLE_VERSIONS_KEY: dg.MetadataValue.json({"from": delivered.lower, "to": delivered.upper}),
+        COLUMN_SCHEMA_KEY: dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name=column.name,
+                    type=column.type,
+                    constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                )
+                for column in delivered.columns
+            ]
+        ),
     }
 
 
@@ -91,4 +103,12 @@ def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") 
         run_id=str(metadata[RUN_ID_KEY].value),
         manifest_path=str(metadata[MANIFEST_PATH_KEY].value),
         manifest_sha256=str(metadata[MANIFEST_SHA256_KEY].value),
+        columns=_columns(metadata),
     )
+
+
+def _columns(metadata: "dg.MetadataMapping | Any") -> tuple[Column, ...]:
+    if COLUMN_SCHEMA_KEY not in metadata:
+        return ()
+    schema: dg.TableSchema = metadata[COLUMN_SCHEMA_KEY].value
+    return tuple(Column(column.name, column.type, column.constraints.nullable) for column in schema.columns)

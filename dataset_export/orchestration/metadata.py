@@ -13,6 +13,10 @@ from dataset_export.export.publish import Published
 from dataset_export.orchestration.ledger import ledger_metadata
 from dataset_export.orchestration.names import lake_key
 
+SCHEMA_CHANGE_KEY = "schema_change"
+"""Only there when the columns differ from those of the export before: the manifest's `schemaChange`. Of a dataflow with
+`on_schema_change: notify` it is what the alert `schema_drift` tells."""
+
 
 def materialization_metadata(
     request: Request, published: Published, store: Store, started_at: datetime, repair_note: str | None = None
@@ -35,16 +39,6 @@ def materialization_metadata(
         **ledger_metadata(manifest.as_delivered()),
         "dagster/partition_row_count": document["recordCount"],
         "dagster/uri": store.uri(request.folder),
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(
-                    name=column["name"],
-                    type=column["type"],
-                    constraints=dg.TableColumnConstraints(nullable=column["nullable"]),
-                )
-                for column in columns
-            ]
-        ),
         "dagster/column_lineage": dg.TableColumnLineage(
             {
                 column["name"]: [dg.TableColumnDep(asset_key=lake_key(request.dataset), column_name=column["name"])]
@@ -61,6 +55,7 @@ def materialization_metadata(
         **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
         **({"files_expire_at": dg.MetadataValue.timestamp(expire)} if expire is not None else {}),
         "schema_fingerprint": document["schemaFingerprint"],
+        **({SCHEMA_CHANGE_KEY: dg.MetadataValue.json(document["schemaChange"])} if manifest.schema_change else {}),
         "manifest": store.uri(manifest.path),
         "superseded_manifests": len(manifest.supersedes),
         "adopted": published.adopted,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterRunStatus
 
+from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.cli.world import World, at
 
@@ -20,6 +21,7 @@ def test_run_delivers_records_and_reports(world: World) -> None:
     assert {check["name"]: check["passed"] for check in a["checks"]} == {
         "files_match_manifest": True,
         "records_reconcile": True,
+        "schema_unchanged": True,
     }
     assert world.materialized("a") == world.materialized("b") == {at(0)}
     assert Path(a["manifest"].removeprefix("file://").replace("%3D", "=")).exists()
@@ -111,3 +113,25 @@ def test_a_disabled_dataflow_is_refused(world: World) -> None:
     result = world.call("run", "flow", "--export-time", at(0), session=world.session(world.dataflow(enabled=False)))
     assert result.exit_code == 2
     assert "enabled: true" in result.stderr
+
+
+def test_a_changed_schema_is_told_and_is_no_failure(world: World) -> None:
+    assert world.call("run", "flow", "--export-time", at(0), "--dataset", "a").exit_code == 0
+    world.append("a", 15, 1, day=0.6, note=["new"])
+    planned = world.call("plan", "flow", "--export-time", at(1), "--dataset", "a")
+    assert "note: the columns of a have changed: added: note (string)" in planned.stderr
+    result = world.call("run", "flow", "--export-time", at(1), "--dataset", "a")
+    assert result.exit_code == 0, result.output
+    assert "note: the check schema_unchanged of a warns: added: note (string)" in result.stderr
+    assert "2 of 3 passed" in result.stdout
+
+
+def test_a_changed_schema_that_is_not_wanted_fails_plan_and_run(world: World) -> None:
+    session = world.session(world.dataflow(on_schema_change=OnSchemaChange.FAIL))
+    assert world.call("run", "flow", "--export-time", at(0), "--dataset", "a", session=session).exit_code == 0
+    world.append("a", 15, 1, day=0.6, note=["new"])
+    for command in ("plan", "run"):
+        result = world.call(command, "flow", "--export-time", at(1), "--dataset", "a", session=session)
+        assert result.exit_code == 1
+        assert f"flow/a at {at(1)}: the columns are not those of {at(0)} (added: note (string))" in result.stderr
+    assert world.materialized("a") == {at(0)}

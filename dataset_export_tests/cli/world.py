@@ -76,11 +76,12 @@ class World:
     def table(self, dataset: str) -> Path:
         return self.folder / "lake" / dataset
 
-    def append(self, dataset: str, first: int, rows: int, *, day: float) -> None:
-        """Commit rows; the log says that it was `day` days after the start of the dataflow."""
+    def append(self, dataset: str, first: int, rows: int, *, day: float, **further: list[Any]) -> None:
+        """Commit rows, with `further` columns; the log says that it was `day` days after the start of the dataflow."""
         ids = list(range(first, first + rows))
-        data = pa.table({"id": pa.array(ids, pa.int64()), "name": [f"n{i}" for i in ids]})
-        write_deltalake(str(self.table(dataset)), data, mode="append")
+        data = pa.table({"id": pa.array(ids, pa.int64()), "name": [f"n{i}" for i in ids], **further})
+        schema_mode = "merge" if further else None
+        write_deltalake(str(self.table(dataset)), data, mode="append", schema_mode=schema_mode)
         log = max((self.table(dataset) / "_delta_log").glob("*.json"))
         entries = [json.loads(line) for line in log.read_text().splitlines()]
         for entry in entries:

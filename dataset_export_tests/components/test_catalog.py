@@ -13,6 +13,7 @@ from dataset_export.destinations.s3 import S3Destination
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.errors import ConfigError, UsageError
 from dataset_export.export.dataflow import Behavior, ExportMode
+from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.components.projects import BASE, document, write_project
 
@@ -26,6 +27,7 @@ FULL = document(
     destination: lab
     schedule: {frequency: hourly, start: "2026-11-02T01:00+02:00", at: "02:30", every_hours: 6, end: never}
     mode: full
+    on_schema_change: fail
     folder: "%ORGANIZATION_NAME%/%SANDBOX_NAME%/%DATASET_NAME%"
     owners: ["team:web", "a@example.com"]
     description: all of it
@@ -64,6 +66,7 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert flow.schedule.cron == "30 2-23/6 * * *"
     assert flow.schedule.end is None
     assert flow.mode is ExportMode.FULL
+    assert flow.on_schema_change is OnSchemaChange.FAIL
     assert flow.encoding == Encoding(Format.JSON, Compression.GZIP)
     assert flow.owners == ("team:web", "a@example.com")
     assert not flow.enabled

@@ -73,7 +73,7 @@ def test_checks_jobs_and_schedules(definitions: dg.Definitions) -> None:
             "flights_to_partner/planes",
             "events_to_archive/web_events",
         )
-        for check in ("files_match_manifest", "records_reconcile")
+        for check in ("files_match_manifest", "records_reconcile", "schema_unchanged")
     }
     for name in ("flights_to_partner", "events_to_archive"):
         assert repository.get_job(name).tags[DATAFLOW_TAG] == name

@@ -57,7 +57,7 @@ def test_an_export_declared_in_yaml_is_encrypted_and_its_checks_pass(
     [event] = result.get_asset_materialization_events()
     assert event.materialization.metadata["encrypted_for"].value == alice
     checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
-    assert checks == {"files_match_manifest": True, "records_reconcile": True}
+    assert checks == {"files_match_manifest": True, "records_reconcile": True, "schema_unchanged": True}
     rows: Counter[int] = Counter()
     [sealed] = tmp_path.rglob("sealed/flights")
     files = list(sealed.rglob("part-*"))

@@ -42,6 +42,7 @@ WRONG = {
         "'once', 'daily', 'hourly' or 'cron'",
     ),
     "wrong mode": ("Dataflow", FLOW + "mode: delta", 7, "'incremental' or 'full'"),
+    "wrong schema contract": ("Dataflow", FLOW + "on_schema_change: ignore", 7, "'evolve', 'notify' or 'fail'"),
     "no such dataset": (
         "Dataflow",
         f"name: f\ndatasets:\n  - flights\n  - fligths\ndestination: partner\n{DAILY}",

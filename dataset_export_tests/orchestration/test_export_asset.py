@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from dataset_export.destinations.contract import Store
@@ -20,6 +21,7 @@ from dataset_export.export import plan as plan_module
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.manifest import Manifest, build_manifest
 from dataset_export.export.schedule import format_export_time
+from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration import failures
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
@@ -38,7 +40,7 @@ from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
 KEY = dg.AssetKey(["hourly", "orders"])
 LAKE = dg.AssetKey(["lake", "orders"])
-CHECKS = ("files_match_manifest", "records_reconcile")
+CHECKS = ("files_match_manifest", "records_reconcile", "schema_unchanged")
 Hook = Callable[[str, Any], None]
 
 
@@ -109,6 +111,11 @@ class World:
     def append(self, *ids: int) -> None:
         self.delta.commit_time(self.delta.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
 
+    def widen(self) -> None:
+        """A row with a column that the table did not have."""
+        data = pa.table({"id": [7], "note": ["new"]})
+        self.delta.commit_time(self.delta.write(data, schema_mode="merge"), datetime(2026, 10, 31, 12, tzinfo=UTC))
+
     def run(self, number: int = 0, *, resend: bool = False) -> dg.ExecuteInProcessResult:
         return self.job.execute_in_process(
             instance=self.instance,
@@ -118,8 +125,11 @@ class World:
         )
 
     def manifest(self) -> Manifest:
-        [manifest] = live_manifests(self.store)
+        [manifest] = self.manifests()
         return manifest
+
+    def manifests(self) -> list[Manifest]:
+        return live_manifests(self.store)
 
     def checks(self, number: int = 0) -> dict[str, dg.AssetCheckEvaluation]:
         """Only the checks, over what is delivered."""
@@ -209,7 +219,7 @@ def test_a_run_observes_the_lake_dataset(world: World) -> None:
     }
 
 
-def test_both_checks_run_after_the_export_and_pass(world: World) -> None:
+def test_all_checks_run_after_the_export_and_pass(world: World) -> None:
     evaluations = world.run().get_asset_check_evaluations()
     assert {(one.check_name, one.passed) for one in evaluations} == {(name, True) for name in CHECKS}
     assert {one.partition for one in evaluations} == {at(0)}
@@ -230,6 +240,42 @@ def test_an_empty_export_is_materialized_without_files(world: World) -> None:
     shown = metadata_of(result)
     assert (shown["records"], shown["files"], shown["bytes"]) == (0, 0, 0)
     assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+# When the columns of the table change
+
+
+def test_a_changed_schema_is_shown_and_only_warned_of(world: World) -> None:
+    first = world.run(0)
+    assert "schema_change" not in metadata_of(first)
+    world.widen()
+    result = world.run(1)
+    assert result.success
+    assert metadata_of(result)["schema_change"] == world.manifests()[1].document["schemaChange"]
+    evaluations = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    warning = evaluations["schema_unchanged"]
+    assert not warning.passed
+    assert warning.severity is dg.AssetCheckSeverity.WARN
+    assert warning.description == "added: note (string)"
+    assert all(one.passed for name, one in evaluations.items() if name != "schema_unchanged")
+    assert all(one.passed for one in world.run(2).get_asset_check_evaluations())
+
+
+def test_a_changed_schema_that_is_not_wanted_fails_the_plan(world: World) -> None:
+    world.flow = replace(world.flow, on_schema_change=OnSchemaChange.FAIL)
+    assert world.run(0).success
+    world.widen()
+    visible = visible_data_files(world.store)
+    world.watched.calls.clear()
+    result = world.run(1)
+    assert not result.success
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    assert event.step_key.endswith("plan")
+    failure = event.step_failure_data.user_failure_data
+    assert "added: note (string)" in failure.description
+    assert failure.metadata["error"].value == "SchemaChanged"
+    assert world.watched.calls["stage"] == world.watched.calls["put"] == 0
+    assert visible_data_files(world.store) == visible
 
 
 # What is retried
