@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dataset_export import __version__
+from dataset_export.cli.datasets import datasets
 from dataset_export.cli.delivered import manifest, sweep
 from dataset_export.cli.demo import demo
 from dataset_export.cli.doctor import doctor, policy
@@ -84,7 +85,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.call_on_close(session.close)
 
 
-for command in (dataflows, preview, plan, run, resend, repair, manifest, verify, sweep, doctor, policy, demo):
+for command in (datasets, dataflows, preview, plan, run, resend, repair, manifest, verify, sweep, doctor, policy, demo):
     cli.add_command(command)
 
 

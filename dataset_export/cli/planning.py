@@ -50,6 +50,14 @@ class Outlook:
             return "delivered"
         return "to deliver" if self.files else "nothing new"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before it is delivered."""
+        from dataset_export.governance.limits import too_many_records
+
+        warning = too_many_records(self.plan.source_rows or 0)
+        return [warning] if warning is not None else []
+
 
 @click.command()
 @flow_argument
@@ -65,8 +73,8 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
 
     \b
     --json: dataflow, export_time, datasets [{dataset, state, versions {from, to}, files, rows (null: not known), bytes,
-    shards, folder, file_list [{sources, bytes, rows, way (null: not known)}], schema_change (null: none; else as in the
-    manifest)}]. state is "to deliver", "nothing new" or "delivered".
+    shards, folder, warnings [text], file_list [{sources, bytes, rows, way (null: not known)}], schema_change (null: none;
+    else as in the manifest)}]. state is "to deliver", "nothing new" or "delivered".
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
@@ -87,6 +95,8 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
     for outlook in found:
         if outlook.schema_change is not None:
             note(f"note: the columns of {outlook.request.dataset.id} have changed: {outlook.schema_change}")
+        for warning in outlook.warnings:
+            note(f"warning: {outlook.request.dataset.id}: {warning}")
 
 
 def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_time: datetime, store: "Store") -> Outlook:
@@ -174,6 +184,7 @@ def _document(outlook: Outlook) -> dict[str, Any]:
         "bytes": sum(file.bytes for file in outlook.files),
         "shards": len(outlook.plan.shards),
         "folder": outlook.request.folder,
+        "warnings": outlook.warnings,
         "file_list": [_file_document(file, outlook.ways.get(file.path)) for file in outlook.files],
         "schema_change": outlook.schema_change.document if outlook.schema_change is not None else None,
     }

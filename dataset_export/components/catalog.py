@@ -1,5 +1,6 @@
 """Everything that is declared, as plain values: what the command line works with."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,10 @@ from dataset_export.destinations.contract import Store
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow, Dataset, DestinationInfo, Organization
+from dataset_export.governance.licenses import Licenses
+from dataset_export.governance.limits import too_many_destinations
+
+LOG = logging.getLogger("dataset_export")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Catalog:
     """
 
     organization: Organization
+    licenses: Licenses | None
     datasets: Mapping[str, Dataset]
     destinations: Mapping[str, DestinationInfo]
     dataflows: Mapping[str, Dataflow]
@@ -84,8 +90,11 @@ def catalog_of(tree: ComponentTree) -> Catalog:
     dataflows = declared(tree, DataflowComponent)
     if organization is not None:
         organization.require_known(destinations, datasets)
+    if (warning := too_many_destinations(len(destinations))) is not None:
+        LOG.warning("%s", warning)
     return Catalog(
         organization=organization.value if organization is not None else Organization(),
+        licenses=organization.licenses if organization is not None else None,
         datasets={key: one.value for key, one in datasets.items()},
         destinations={key: one.value for key, one in destinations.items()},
         dataflows={key: one.value(tree) for key, one in dataflows.items()},

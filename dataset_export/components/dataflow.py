@@ -1,7 +1,6 @@
 """The component `Dataflow`."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar, Self
@@ -174,10 +173,9 @@ class Dataflow(Declaration):
         Raises:
             ConfigError: with file and line, for one that is not declared or may not be exported, or not by its owner.
         """
-        datasets = declared(tree, Dataset)
-        destination = self._named(declared(tree, Destination), self.attributes.destination, "destination").value
+        destination = self._named(tree, Destination, self.attributes.destination).value
         organization = declared(tree, Organization).get("organization")
-        named = [self._named(datasets, name, "datasets", i).value for i, name in enumerate(self.attributes.datasets)]
+        named = [self._named(tree, Dataset, name).value for name in self.attributes.datasets]
         require_eligible(self.source, named, organization)
         require_permitted(self.source, self.attributes.owner, destination.id, named, organization)
         with self.source.blaming("compression" if self.attributes.compression else "format"):
@@ -201,12 +199,30 @@ class Dataflow(Declaration):
         self._warn_of_shared_folders(value)
         return value
 
-    def _named(self, known: Mapping[str, AnyDeclaration], name: str, *path: str | int) -> AnyDeclaration:
-        if name not in known:
-            kind = str(path[0]).removesuffix("s")
+    def place_of(self, of_type: type[Declaration], key: str) -> str | None:
+        """`file:line` at which it names a dataset or a destination; None when it does not."""
+        if of_type is Destination:
+            return self.source.at("destination") if key == self.attributes.destination else None
+        if key not in self.attributes.datasets:
+            return None
+        return self.source.at("datasets", self.attributes.datasets.index(key))
+
+    def _named(self, tree: ComponentTree, of_type: type[AnyDeclaration], key: str) -> AnyDeclaration:
+        """What this dataflow names. Raises ConfigError with all dataflows that name it, when it is not there (spec S4)."""
+        known = declared(tree, of_type)
+        if key not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "none is declared"
-            raise self.source.error(f"there is no {kind} {name!r}; {there_are}", *path)
-        return known[name]
+            places = {
+                flow.key: place for flow in declared(tree, Dataflow).values() if (place := flow.place_of(of_type, key))
+            }
+            others = [f"{name} ({place})" for name, place in places.items() if name != self.key]
+            way_out = (
+                f"the dataflows {', '.join([self.key, *others])} name it: declare it again, or take it out of all of them"
+                if others
+                else "declare it, or name another"
+            )
+            raise ConfigError(f"{places[self.key]}: there is no {of_type.kind} {key!r}; {there_are}; {way_out}")
+        return known[key]
 
     def _encoding(self, inherited: Encoding) -> Encoding:
         encoding = Encoding(

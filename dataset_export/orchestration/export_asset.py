@@ -16,6 +16,7 @@ from dataset_export.export.publish import publish_export
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.stage import StagedFile, stage_shard
+from dataset_export.governance.limits import too_many_records
 from dataset_export.lake.open import open_table
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
@@ -126,6 +127,7 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         )
         if result.schema_change is not None:
             context.log.warning(f"{request}: the columns have changed since the last export: {result.schema_change}")
+        _warn_of_many_records(context, request, result.source_rows)
         if result.bounds.upper is not None:
             metadata = {"version": result.bounds.upper, "dagster/row_count": table.row_count(result.bounds.upper)}
             context.log_event(
@@ -167,6 +169,8 @@ def _publish_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
             if shard.index not in shards:
                 shards[shard.index] = _staged(context, request, planned, shard)
         receipts = tuple(receipt for index in sorted(shards) for receipt in shards[index].receipts)
+        if planned.plan.source_rows is None:
+            _warn_of_many_records(context, request, sum(receipt.encoded.rows for receipt in receipts))
         return Delivery(request, planned, receipts, _ledger(context, request), context.retry_number)
 
     return publish
@@ -187,6 +191,11 @@ def _staged(context: dg.OpExecutionContext, request: Request, planned: PlannedEx
         )
     context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
     return StagedShard(shard.index, tuple(receipts))
+
+
+def _warn_of_many_records(context: dg.OpExecutionContext, request: Request, records: int | None) -> None:
+    if records is not None and (warning := too_many_records(records)) is not None:
+        context.log.warning(f"{request}: {warning}")
 
 
 def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Dataset) -> Request:

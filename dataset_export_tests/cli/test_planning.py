@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export_tests.cli.world import World, at
 
@@ -41,3 +43,13 @@ def test_plan_knows_the_way_of_each_encoding(world: World) -> None:
         session = world.session(world.dataflow(encoding=encoding))
         planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b", session=session)
         assert [file["way"] for file in planned["datasets"][0]["file_list"]] == [way]
+
+
+def test_s10_plan_warns_of_too_many_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataset_export.governance.limits.MAX_RECORDS", 9)
+    planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b")
+    warning = "10 records in one export, more than 9; it goes on, and may take long"
+    assert planned["datasets"][0]["warnings"] == [warning]
+    assert world.call("plan", "flow", "--export-time", at(0), "--dataset", "b").stderr == f"warning: b: {warning}\n"
+    monkeypatch.setattr("dataset_export.governance.limits.MAX_RECORDS", 10)
+    assert world.json("plan", "flow", "--export-time", at(0), "--dataset", "b")["datasets"][0]["warnings"] == []

@@ -21,6 +21,7 @@ from dataset_export.encoding.contract import Encoding
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo, Organization
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, format_export_time, make_schedule
+from dataset_export.governance.licenses import Licenses
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.names import export_key
@@ -41,14 +42,20 @@ class DeclaredCatalog:
     dataflows: Mapping[str, Dataflow]
     destinations: Mapping[str, DestinationIOManager]
     organization: Organization = field(default_factory=Organization)
+    catalogued: tuple[Dataset, ...] = ()
+    licenses: Licenses | None = None
+
+    @property
+    def datasets(self) -> Mapping[str, Dataset]:
+        exported = [dataset for flow in self.dataflows.values() for dataset in flow.datasets]
+        return {dataset.id: dataset for dataset in (*exported, *self.catalogued)}
 
     @property
     def definitions(self) -> dg.Definitions:
-        datasets = {dataset.id: dataset for flow in self.dataflows.values() for dataset in flow.datasets}
         return dg.Definitions.merge(
             *(build_dataflow(flow) for flow in self.dataflows.values()),
             dg.Definitions(
-                assets=[lake_asset(dataset) for dataset in datasets.values()], resources=dict(self.destinations)
+                assets=[lake_asset(dataset) for dataset in self.datasets.values()], resources=dict(self.destinations)
             ),
         )
 
@@ -103,10 +110,19 @@ class World:
         }
         return Dataflow(**{**values, **changes})
 
-    def session(self, *dataflows: Dataflow, destination: DestinationIOManager | None = None) -> Session:
+    def session(
+        self,
+        *dataflows: Dataflow,
+        destination: DestinationIOManager | None = None,
+        datasets: tuple[Dataset, ...] = (),
+        licenses: Licenses | None = None,
+    ) -> Session:
         flows = dataflows or (self.dataflow(),)
         catalog = DeclaredCatalog(
-            {flow.name: flow for flow in flows}, {"out": destination or LocalDestination(folder=str(self.delivered))}
+            {flow.name: flow for flow in flows},
+            {"out": destination or LocalDestination(folder=str(self.delivered))},
+            catalogued=datasets,
+            licenses=licenses,
         )
         return Session(load_catalog=lambda: catalog, open_instance=self.instance)  # type: ignore[arg-type]
 

@@ -157,6 +157,43 @@ def test_s2_without_access_nothing_is_restricted(tmp_path: Path) -> None:
     assert load_catalog(defs_folder=defs).dataflows["flow"].owner is None
 
 
+def test_s4_deleting_a_dataset_that_dataflows_export_is_refused_with_all_of_them_named(tmp_path: Path) -> None:
+    flow = "name: {}\ndatasets: [{}]\ndestination: partner\nschedule: {{frequency: daily, start: 2026-11-02}}"
+    flows = {"a": "flights", "b": "events, flights", "c": "events"}
+    files = {name: document("Dataflow", flow.format(name, datasets)) for name, datasets in flows.items()}
+    base = "\n---\n".join(part for part in BASE.split("---") if "id: flights" not in part)
+    defs = write_project(tmp_path, base=base, **files)
+    assert refusal(defs) == (
+        f"{defs}/a/defs.yaml:4: there is no dataset 'flights'; there are events; the dataflows a, b ({defs}/b/defs.yaml:4) "
+        "name it: declare it again, or take it out of all of them"
+    )
+
+
+def test_s4_deleting_a_destination_that_dataflows_deliver_to_is_refused_with_all_of_them_named(tmp_path: Path) -> None:
+    flow = "name: {}\ndatasets: [flights]\ndestination: gone\nschedule: {{frequency: daily, start: 2026-11-02}}"
+    files = {name: document("Dataflow", flow.format(name)) for name in ("a", "b", "c")}
+    defs = write_project(tmp_path, base=BASE, **files)
+    assert refusal(defs) == (
+        f"{defs}/a/defs.yaml:5: there is no destination 'gone'; there are partner; the dataflows a, b ({defs}/b/defs.yaml:5), "
+        f"c ({defs}/c/defs.yaml:5) name it: declare it again, or take it out of all of them"
+    )
+
+
+def test_s4_a_dataset_that_no_dataflow_names_may_be_deleted(tmp_path: Path) -> None:
+    base = "\n---\n".join(part for part in BASE.split("---") if "id: events" not in part)
+    assert set(load_catalog(defs_folder=write_project(tmp_path, base=base)).datasets) == {"flights"}
+
+
+@pytest.mark.parametrize(("declared", "warned"), [(100, False), (101, True)])
+def test_s10_more_than_100_destinations_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, declared: int, warned: bool
+) -> None:
+    text = "---\n".join(document("Destination", f"id: d{i}\ntype: local\nfolder: d{i}") for i in range(declared))
+    assert len(load_catalog(defs_folder=write_project(tmp_path, many=text)).destinations) == declared
+    said = [record.getMessage() for record in caplog.records if record.name == "dataset_export"]
+    assert said == (["101 destinations are declared, more than 100; several dataflows may share one"] if warned else [])
+
+
 WRONG = {
     "unknown permission": (
         "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view]",
