@@ -86,6 +86,7 @@ class Destination(Declaration):
                 description=attributes.description,
                 recipients=recipients,
                 encrypted_manifest=attributes.manifest == "encrypted",
+                max_concurrent_exports=attributes.max_concurrent_exports,
                 files_expire_after=io_manager.files_expire_after,
             )
         # Reaches nothing and reads no secret: it only checks the fields.

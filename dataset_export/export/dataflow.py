@@ -168,6 +168,7 @@ class DestinationInfo:
         recipients: who can read the data files, which are encrypted for them; None when they are not encrypted.
         encrypted_manifest: whether readers see an encrypted copy of the manifest; `manifest` is False then.
         files_expire_after: how long after its delivery the destination deletes a file by itself; None for never.
+        max_concurrent_exports: how many runs may deliver to it at once; None is any number.
     """
 
     id: str
@@ -180,6 +181,7 @@ class DestinationInfo:
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
     files_expire_after: timedelta | None = None
+    max_concurrent_exports: int | None = None
 
     @property
     def encrypted_for(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class Request:
         run_id: the root run, the same for all retries of a run.
         resend: deliver again even what a dead run has completely delivered and not recorded.
         repair: deliver again only the files that are missing or differ, found in this depth.
+        only_missing: when the export is recorded by now, do not deliver it again but verify and record it once more.
     """
 
     dataflow: Dataflow
@@ -63,6 +64,7 @@ class Request:
     run_id: str
     resend: bool = False
     repair: Depth | None = None
+    only_missing: bool = False
 
     @property
     def folder(self) -> str:
@@ -162,6 +164,11 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
     recorded = ledger.at(request.export_time)
     if here and not request.resend and request.repair is None and recorded is None:
         return _complete(read_manifest(store, here[-1].manifest_path))
+    if recorded is not None and request.only_missing and not request.resend and request.repair is None:
+        # Somebody was faster: a person, or a tick at the same moment. A manifest that was removed is delivered anew.
+        manifest = read_manifest(store, recorded.manifest_path)
+        if manifest is not None:
+            return _complete(manifest)
     known = LedgerWith(ledger, tuple(unrecorded))
     own = next(
         (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None

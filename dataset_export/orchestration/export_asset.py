@@ -21,7 +21,8 @@ from dataset_export.lake.open import open_table
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.metadata import materialization_metadata
-from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, export_key, lake_key, op_name
+from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG, export_key, lake_key, op_name
+from dataset_export.orchestration.pools import dataflow_pool, destination_pool
 
 PROGRESS_LOG = logging.getLogger("dataset_export.progress")
 """Gets a record after each step and staged file, with `dataset`, `step`, `files` and `bytes` as extra fields."""
@@ -109,6 +110,7 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         ins={"lake": dg.In(dg.Nothing)},
         out={"planned": dg.Out(PlannedExport), "shards": dg.DynamicOut(Shard)},
         required_resource_keys={resource},
+        pool=dataflow_pool(dataflow),
     )
     def plan(context: dg.OpExecutionContext) -> Iterator[Any]:
         started_at = datetime.now(UTC)
@@ -146,6 +148,7 @@ def _stage_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         description="Encode a shard's files and send their bytes; nothing is visible yet.",
         ins={"planned": dg.In(PlannedExport), "shard": dg.In(Shard)},
         required_resource_keys={dataflow.destination.id},
+        pool=destination_pool(dataflow.destination),
     )
     def stage(context: dg.OpExecutionContext, planned: PlannedExport, shard: Shard) -> StagedShard:
         return _staged(context, _request(context, dataflow, dataset), planned, shard)
@@ -160,6 +163,7 @@ def _publish_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         ins={"planned": dg.In(PlannedExport), "staged": dg.In(list)},
         out=dg.Out(io_manager_key=dataflow.destination.id),
         required_resource_keys={dataflow.destination.id},
+        pool=dataflow_pool(dataflow),  # as of `plan`, which a run that is executed again from its failure leaves out
     )
     def publish(context: dg.OpExecutionContext, planned: PlannedExport, staged: Sequence[StagedShard]) -> Delivery:
         request = _request(context, dataflow, dataset)
@@ -210,6 +214,7 @@ def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Datase
         run_id=run.root_run_id or run.run_id,
         resend=run.tags.get(RESEND_TAG) == "true",
         repair=repair,
+        only_missing=run.tags.get(SCHEDULED_TAG) == "true",
     )
 
 

@@ -10,9 +10,15 @@ from dataset_export.export.dataflow import Dataflow, Dataset
 DATAFLOW_TAG = "dataset_export/dataflow"
 """On every run of a dataflow's job; `dagster.yaml` lets one run of each value go on at a time."""
 
+SCHEDULED_TAG = "dataset_export/scheduled"
+"""`true` on runs that the schedule or the sensor asked for: they deliver what is missing when they begin, and count as
+attempts when they fail."""
+
+PARTITION_TAG = "dagster/partition"
+"""Dagster's own: the export time of a run."""
+
 RESEND_TAG = "dataset_export/resend"
 """`true` on runs that have to deliver again what may be complete already."""
-
 
 REPAIR_TAG = "dataset_export/repair"
 """`listing` or `deep` on runs that deliver again only the files that are found, in this depth, to be missing or different."""

@@ -50,6 +50,7 @@ LAB = document(
     secret_access_key: {file: keys/secret}
     format: json
     manifest_folder: "manifests/%DATASET_ID%"
+    max_concurrent_exports: 2
     """,
 )
 
@@ -70,6 +71,7 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert flow.encoding == Encoding(Format.JSON, Compression.GZIP)
     assert flow.owners == ("team:web", "a@example.com")
     assert not flow.enabled
+    assert flow.destination.max_concurrent_exports == 2
     assert flow.render_folder(flow.datasets[1], flow.schedule.start) == "Acme/dev/flights"
     assert flow.render_manifest_folder(flow.datasets[1], flow.schedule.start) == "manifests/flights"
 

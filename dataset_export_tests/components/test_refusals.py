@@ -125,6 +125,12 @@ WRONG = {
     "another URL": ("Dataset", "id: a\nbehavior: record\nlocation: gs://b/x", 5, "gs:// is not read"),
     "URL of a local destination": ("Destination", "id: lab\ntype: local\nfolder: s3://b/x", 5, "takes a path"),
     "no TLS": ("Destination", BUCKET + "endpoint_url: http://x", 6, "use https, or write out allow_insecure"),
+    "no exports at once": (
+        "Destination",
+        BUCKET + "max_concurrent_exports: 0",
+        6,
+        "greater than or equal to 1",
+    ),
     "half of the keys": ("Destination", BUCKET + "access_key_id: {env: A}", 6, "belong together; give both or none"),
     "keys and a profile": (
         "Destination",

@@ -26,7 +26,7 @@ from dataset_export.orchestration import failures
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import MaterializationLedger
-from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG
+from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG
 from dataset_export_tests.export.exporter import (
     START,
     Exporter,
@@ -408,6 +408,31 @@ def test_p3_an_export_that_was_delivered_and_not_recorded_is_adopted(world: Worl
     shown = metadata_of(result)
     assert (shown["adopted"], shown["delivered_by_run"], shown["manifest_sha256"]) == (True, sent.run_id, sent.sha256)
     assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+def test_a_scheduled_run_does_not_send_again_what_was_delivered_before_it_began(world: World) -> None:
+    """A person was faster, or two ticks asked for it at the same moment."""
+    sent = metadata_of(world.run(0))
+    world.watched.calls.clear()
+    result = scheduled_run(world)
+    assert world.watched.calls["stage"] == 0
+    shown = metadata_of(result)
+    assert (shown["adopted"], shown["delivered_by_run"]) == (True, sent["delivered_by_run"])
+    assert shown["manifest_sha256"] == sent["manifest_sha256"]
+    assert world.failed_checks() == set()
+
+
+def test_a_scheduled_run_delivers_what_is_recorded_and_was_removed(world: World) -> None:
+    world.run(0)
+    world.store.delete(world.manifest().path)
+    assert metadata_of(scheduled_run(world))["adopted"] is False
+    assert rows_by_manifest(world.store) == dict.fromkeys(range(1, 7), 1)
+
+
+def scheduled_run(world: World) -> dg.ExecuteInProcessResult:
+    return world.job.execute_in_process(
+        instance=world.instance, partition_key=at(0), tags={SCHEDULED_TAG: "true"}, raise_on_error=False
+    )
 
 
 def test_p5_the_resend_tag_sends_what_could_be_adopted_again(world: World) -> None:

@@ -1,6 +1,6 @@
 """What the schedule asks for at a tick, at times that the tests pass in; nothing sleeps and nothing runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -11,8 +11,9 @@ import pytest
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, format_export_time, make_schedule
-from dataset_export.orchestration.names import DATAFLOW_TAG, export_key
-from dataset_export.orchestration.schedule import MAX_ATTEMPTS, MAX_REQUESTS, dataflow_schedule, due_exports
+from dataset_export.orchestration.backlog import MAX_ATTEMPTS, MAX_REQUESTS
+from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG, SCHEDULED_TAG, export_key
+from dataset_export.orchestration.schedule import dataflow_schedule
 
 START = datetime(2026, 11, 1, 8, tzinfo=UTC)
 HOURLY = make_schedule(Frequency.CRON, START, cron="0 * * * *", end=START + timedelta(hours=6))
@@ -78,13 +79,33 @@ def materialize(instance: dg.DagsterInstance, number: int, *keys: dg.AssetKey) -
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key(number)))
 
 
-def add_run(instance: dg.DagsterInstance, number: int, status: dg.DagsterRunStatus, root: str | None = None) -> str:
-    run_id = str(uuid4())
-    tags = {DATAFLOW_TAG: "flow", "dagster/partition": key(number)}
+def add_run(
+    instance: dg.DagsterInstance, number: int, status: dg.DagsterRunStatus, *, tags: Mapping[str, str] | None = None
+) -> None:
+    """A run of an export time that is not over."""
+    tags = {DATAFLOW_TAG: "flow", PARTITION_TAG: key(number), SCHEDULED_TAG: "true", **(tags or {})}
+    instance.add_run(dg.DagsterRun("flow", str(uuid4()), status=status, tags=tags))
+
+
+def fail_run(
+    instance: dg.DagsterInstance,
+    number: int,
+    at: datetime,
+    *,
+    root: str | None = None,
+    scheduled: bool = True,
+    canceled: bool = False,
+) -> str:
+    """A run of an export time that failed at a moment; its id."""
+    tags = {DATAFLOW_TAG: "flow", PARTITION_TAG: key(number), **({SCHEDULED_TAG: "true"} if scheduled else {})}
     if root is not None:
         tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": root}
-    instance.add_run(dg.DagsterRun("flow", run_id, status=status, tags=tags, root_run_id=root, parent_run_id=root))
-    return run_id
+    started = dg.DagsterRunStatus.STARTED
+    run = dg.DagsterRun("flow", str(uuid4()), status=started, tags=tags, root_run_id=root, parent_run_id=root)
+    instance.add_run(run)
+    event = dg.DagsterEventType.RUN_CANCELED if canceled else dg.DagsterEventType.RUN_FAILURE
+    instance.handle_run_event(run.run_id, dg.DagsterEvent(event.value, "flow"), update_timestamp=at)
+    return run.run_id
 
 
 def test_each_tick_asks_for_its_export_time(instance: dg.DagsterInstance) -> None:
@@ -123,30 +144,26 @@ def test_a_run_of_another_dataflow_at_the_same_time_is_none_of_ours(
     instance: dg.DagsterInstance, other: frozenset[dg.AssetKey] | None
 ) -> None:
     """Its whole job, or a selection of its assets."""
-    tags = {"dagster/partition": key(0), DATAFLOW_TAG: "other"}
+    tags = {PARTITION_TAG: key(0), DATAFLOW_TAG: "other"}
     instance.add_run(dg.DagsterRun("other", status=dg.DagsterRunStatus.STARTED, tags=tags, asset_selection=other))
     assert times(tick(instance, hour(0))) == [key(0)]
 
 
-def test_a_failed_export_time_is_tried_again_until_the_limit(instance: dg.DagsterInstance) -> None:
-    run_keys = set()
-    for attempt in range(MAX_ATTEMPTS):
-        [request] = tick(instance, hour(0) + timedelta(minutes=attempt))
-        run_keys.add(request.run_key)
-        add_run(instance, 0, dg.DagsterRunStatus.FAILURE)
-    assert len(run_keys) == MAX_ATTEMPTS, "a run key is for life, so a new attempt needs a new one"
-    assert times(tick(instance, hour(1))) == [key(1)]
-    materialize(instance, 1)
-    reason = tick(instance, hour(1))
-    assert key(0) in reason
-    assert str(MAX_ATTEMPTS) in reason
-
-
-def test_retries_of_a_run_are_one_attempt(instance: dg.DagsterInstance) -> None:
-    root = add_run(instance, 0, dg.DagsterRunStatus.FAILURE)
+def test_s4_why_a_tick_asks_for_nothing_names_what_waits_and_what_was_given_up(instance: dg.DagsterInstance) -> None:
+    flow = dataflow(replace(HOURLY, end=hour(2)))
+    fail_run(instance, 0, hour(1))
     for _ in range(MAX_ATTEMPTS):
-        add_run(instance, 0, dg.DagsterRunStatus.FAILURE, root)
-    assert times(tick(instance, hour(0))) == [key(0)]
+        fail_run(instance, 1, hour(1))
+    assert tick(instance, hour(1), flow) == (
+        f"{key(0)} of flow failed; the next try is at 2026-11-01 09:05 UTC; {key(1)} of flow failed {MAX_ATTEMPTS} times and "
+        "will not be tried again; correct the cause, then `dataset-export run flow`"
+    )
+
+
+def test_scheduled_runs_are_told_to_deliver_only_what_is_missing(instance: dg.DagsterInstance) -> None:
+    [request] = tick(instance, hour(0))
+    assert request.tags[SCHEDULED_TAG] == "true"
+    assert request.job_name == "flow"
 
 
 def test_before_the_start_nothing_is_asked_for(instance: dg.DagsterInstance) -> None:
@@ -187,10 +204,9 @@ def test_a_long_backlog_comes_in_portions(instance: dg.DagsterInstance) -> None:
     assert requested == [key(number) for number in range(MAX_REQUESTS)]
 
 
-def test_due_exports_is_what_the_schedule_asks_for(instance: dg.DagsterInstance) -> None:
-    materialize(instance, 0, EVENTS)
-    due = due_exports(dataflow(), instance, hour(1.5))
-    assert [(one.export_time, set(one.missing)) for one in due] == [(key(0), {ORDERS}), (key(1), {ORDERS, EVENTS})]
+def test_why_a_tick_asks_for_nothing_names_what_is_in_flight(instance: dg.DagsterInstance) -> None:
+    add_run(instance, 0, dg.DagsterRunStatus.STARTED)
+    assert tick(instance, hour(0)) == f"{key(0)} of flow: a run is queued or going on"
 
 
 def test_keys_of_the_assets() -> None:

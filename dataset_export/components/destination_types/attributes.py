@@ -45,6 +45,12 @@ class AnyDestinationAttributes(Attributes):
         "(relative ones start at the project root). A list for several recipients, each of whom can decrypt. Names end "
         "in .gpg then. Default: not encrypted.",
     )
+    max_concurrent_exports: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="How many runs may deliver to it at once; the others wait in the daemon's queue. Default: any number.",
+    )
 
     @abstractmethod
     def io_manager(self, source: Source, secrets: Mapping[str, str]) -> DestinationIOManager:
