@@ -73,9 +73,11 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
 
     \b
     --json: dataflow, export_time, datasets [{dataset, state, versions {from, to}, files, rows (null: not known), bytes,
-    shards, folder, warnings [text], file_list [{sources, bytes, rows, way (null: not known)}], schema_change (null: none;
-    else as in the manifest)}]. state is "to deliver", "nothing new" or "delivered".
+    shards, folder, warnings [text], file_list [{sources, bytes, rows, way (null: not known)}], columns (null: all of
+    them; else as in the manifest), schema_change (null: none; else as in the manifest)}]. state is "to deliver", "nothing new" or "delivered".
     """
+    from dataset_export.export.columns import columns_in_words
+
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
     export_time = due_export_time(dataflow, text, session.clock())
@@ -93,6 +95,8 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
         right=["files", "rows", "bytes", "shards"],
     )
     for outlook in found:
+        if outlook.plan.columns is not None:
+            note(f"note: of {outlook.request.dataset.id} {columns_in_words(outlook.plan.columns)}")
         if outlook.schema_change is not None:
             note(f"note: the columns of {outlook.request.dataset.id} have changed: {outlook.schema_change}")
         for warning in outlook.warnings:
@@ -140,7 +144,9 @@ def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, st
     if request.dataflow.encoding.format is Format.JSON:
         return {file.path: str(Way.NDJSON) for file in files}
     rule = RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before)
-    target = Target(encoding=request.dataflow.encoding, schema=table.schema(upper), rule=rule)
+    target = Target(
+        encoding=request.dataflow.encoding, schema=table.schema(upper), rule=rule, columns=request.columns.rule()
+    )
     with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
         ways = pool.map(partial(_way, target=target, table=table), files[:FOOTERS])
     return {file.path: way for file, way in zip(files, ways, strict=False)}
@@ -186,6 +192,7 @@ def _document(outlook: Outlook) -> dict[str, Any]:
         "folder": outlook.request.folder,
         "warnings": outlook.warnings,
         "file_list": [_file_document(file, outlook.ways.get(file.path)) for file in outlook.files],
+        "columns": outlook.plan.columns,
         "schema_change": outlook.schema_change.document if outlook.schema_change is not None else None,
     }
 

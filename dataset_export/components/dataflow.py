@@ -1,6 +1,7 @@
 """The component `Dataflow`."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar, Self
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataset_export.components.access import DataflowOwner
 from dataset_export.components.allowed import require_eligible, require_permitted
+from dataset_export.components.columns import AllColumnsAttributes, columns_by_dataset
 from dataset_export.components.dataset import Dataset
 from dataset_export.components.declaration import AnyDeclaration, Attributes, Declaration, Owner, declared
 from dataset_export.components.destination import Destination
@@ -20,6 +22,7 @@ from dataset_export.components.source import Source
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.encoding.encode import check_encoding
 from dataset_export.errors import ConfigError
+from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow as DataflowValue
 from dataset_export.export.dataflow import ExportMode, check_name
 from dataset_export.export.dataflow import Organization as OrganizationValue
@@ -106,6 +109,10 @@ class DataflowAttributes(Attributes):
         description="When a dataset's columns have changed since its last export. evolve: deliver, and record the change; "
         "notify: the same, and send the alert schema_drift; fail: deliver nothing until somebody decides.",
     )
+    columns: AllColumnsAttributes = Field(
+        default_factory=AllColumnsAttributes,
+        description="Which columns are delivered, of every dataset alike or by dataset. Default: all of them.",
+    )
     owner: DataflowOwner | None = Field(
         default=None,
         description="Who answers for it: the name of a role, team:NAME or an e-mail address. When the organization "
@@ -125,6 +132,7 @@ class _Checked:
 
     schedule: Schedule
     folder: FolderTemplate
+    columns: Mapping[str, Columns]
 
 
 @dg.scaffold_with(TemplateScaffolder)
@@ -161,7 +169,8 @@ class Dataflow(Declaration):
             )
         with source.blaming("folder"):
             folder = FolderTemplate(attributes.folder)
-        return cls(attributes, _Checked(schedule, folder), source)
+        columns = columns_by_dataset(attributes.columns, attributes.datasets, source)
+        return cls(attributes, _Checked(schedule, folder, columns), source)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The exports with their checks, the job and the schedule."""
@@ -190,6 +199,7 @@ class Dataflow(Declaration):
                 encoding=encoding,
                 mode=self.attributes.mode,
                 on_schema_change=self.attributes.on_schema_change,
+                columns=self._checked.columns,
                 organization=organization.value if organization is not None else OrganizationValue(),
                 owner=self.attributes.owner,
                 owners=self.attributes.owners,

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from dataset_export.encoding.column_path import ColumnPath
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -64,6 +66,19 @@ class RowRule:
 
 
 @dataclass(frozen=True)
+class ColumnRule:
+    """Which columns of a table, and which fields inside them, are delivered. All fields empty: all of them.
+
+    Attributes:
+        include: only these, with all that is in them; empty: all.
+        exclude: but not these.
+    """
+
+    include: tuple[ColumnPath, ...] = ()
+    exclude: tuple[ColumnPath, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """One parquet file to encode.
 
@@ -86,8 +101,8 @@ class Source:
 @dataclass(frozen=True)
 class Encoded:
     """What was written: rows delivered, rows left out by the rule, rows dropped because they were in the table before
-    (net-new difference), the range of the timestamp column over the delivered rows (UTC; None without one), and the
-    way."""
+    (net-new difference), the range of the timestamp column over the delivered rows (UTC; None without one, and when it is
+    not delivered as it is), and the way."""
 
     rows: int
     excluded: int
@@ -99,9 +114,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Target:
-    """What to make: the encoding, the schema every delivered file has (that of the table at the upper version), the
-    rule, and for time_series the column whose range is recorded."""
+    """What to make.
+
+    Attributes:
+        encoding: of the delivered file.
+        schema: that of the table at the upper version. Every delivered file has its columns, but for what `columns` says.
+        rule: which rows; for time_series also the column whose range is recorded.
+        columns: which columns.
+    """
 
     encoding: Encoding
     schema: "pa.Schema"
     rule: RowRule = field(default_factory=RowRule)
+    columns: ColumnRule = field(default_factory=ColumnRule)

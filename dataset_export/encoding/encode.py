@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dataset_export.encoding.contract import Compression, Encoded, Encoding, Format, Sink, Source, Target, Way
+from dataset_export.encoding.contract import (
+    ColumnRule,
+    Compression,
+    Encoded,
+    Encoding,
+    Format,
+    Sink,
+    Source,
+    Target,
+    Way,
+)
 from dataset_export.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -36,13 +46,14 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
 
     Args:
         sources: usually one; several are written one after the other into the same file.
-        target: encoding, schema and row rule.
+        target: encoding, schema, row rule and column rule.
         sink: takes the bytes.
         minus: files whose rows were in the table before. Each row of them takes one equal row of the sources away
-            (a multiset difference over the columns of the target schema; NaN equals NaN).
+            (a multiset difference over all columns of the target schema, delivered or not; NaN equals NaN).
 
     Raises:
-        ConfigError: an encoding that does not exist, or a timestamp column that is none.
+        ConfigError: an encoding that does not exist, a timestamp column that is none, or a column rule that does not fit
+            the schema.
         CorruptFile: a source is missing, truncated or not parquet.
         UnsupportedTable: values that the target schema or format cannot hold.
         IntegrityError: rows were read that the footers do not count, or the other way round.
@@ -68,7 +79,7 @@ def choose_way(metadata: pq.FileMetaData, source: Source, target: Target, minus:
 
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    if not minus and pass_through.is_possible(metadata, source, target):
+    if target.columns == ColumnRule() and not minus and pass_through.is_possible(metadata, source, target):
         return Way.PASS_THROUGH
     return Way.REWRITE
 

@@ -33,6 +33,20 @@ def is_list(kind: pa.DataType) -> bool:
     return is_large(kind) or types.is_list(kind) or types.is_fixed_size_list(kind) or types.is_list_view(kind)
 
 
+def list_of(kind: Any, item: Any) -> pa.DataType:
+    """The list type `kind` with other values; `item` is their field."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_fixed_size_list(kind):
+        return pa.list_(item, kind.list_size)
+    if types.is_list(kind):
+        return pa.list_(item)
+    if types.is_large_list(kind):
+        return pa.large_list(item)
+    return pa.large_list_view(item) if is_large(kind) else pa.list_view(item)
+
+
 def is_large(kind: pa.DataType) -> bool:
     """True for lists with 64-bit offsets."""
     from pyarrow import types

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dataset_export.encoding.column_path import ColumnPath
 from dataset_export.encoding.conform import conform, plain_schema
 from dataset_export.encoding.contract import Encoded, Source, Target, Way
 from dataset_export.encoding.net_new import Removed
 from dataset_export.encoding.parquet_input import batches, opened
+from dataset_export.encoding.parquet_leaves import leaves_of
+from dataset_export.encoding.projection import Projection
 from dataset_export.encoding.timestamps import TimestampColumn
 from dataset_export.errors import IntegrityError
 
@@ -23,16 +26,20 @@ class Rows:
     """Reads the sources once and keeps the counts.
 
     Attributes:
-        schema: what every batch has: the target schema in its plain form.
+        schema: what every batch has: the delivered columns of the target schema, in plain form.
         delivered, excluded, carried_over: rows so far.
     """
 
     def __init__(self, sources: Sequence[Source], target: Target, minus: Sequence[Source]) -> None:
-        self.schema = plain_schema(target.schema)
+        table = plain_schema(target.schema)
+        self._projection = Projection(table, target.columns)
+        self.schema = self._projection.schema
         self.delivered = self.excluded = self.carried_over = 0
         self._sources = sources
         self._minus = minus
-        self._timestamps = TimestampColumn(self.schema, target.rule) if target.rule.timestamp_column else None
+        self._timestamps = TimestampColumn(table, target.rule) if target.rule.timestamp_column else None
+        # An update of a column that is not delivered makes a row net new too, so the difference needs whole rows.
+        self._read_schema = table if minus else self._projection.needed(self._timestamp_path)
         self._first: int | None = None
         self._last: int | None = None
 
@@ -40,19 +47,19 @@ class Rows:
         """The rows to deliver, a bounded number at a time. Raises as `encode.encode` does."""
         removed = Removed()
         for source in self._minus:
-            for batch in _read(source, self.schema):
+            for batch in _read(source, self._read_schema):
                 removed.add(batch)
         removed.seal()
         seen = 0
         for source in self._sources:
-            for batch in _read(source, self.schema):
+            for batch in _read(source, self._read_schema):
                 seen += batch.num_rows
                 net_new = removed.take_from(batch)
                 self.carried_over += batch.num_rows - net_new.num_rows
                 kept = self._kept(net_new, source)
                 self.delivered += kept.num_rows
                 if kept.num_rows:
-                    yield kept
+                    yield self._projection.apply(kept)
         if self.delivered + self.excluded + self.carried_over != seen:
             raise IntegrityError(
                 f"Of {seen} rows read, {self.delivered} were delivered, {self.excluded} excluded, and "
@@ -61,7 +68,9 @@ class Rows:
 
     def encoded(self, way: Way) -> Encoded:
         """What was written, after the last batch."""
-        moment = self._timestamps.moment if self._timestamps else None
+        path = self._timestamp_path
+        # What is not delivered is not told in another place either.
+        moment = self._timestamps.moment if self._timestamps and path and self._projection.keeps(path) else None
         return Encoded(
             rows=self.delivered,
             excluded=self.excluded,
@@ -70,6 +79,10 @@ class Rows:
             last_timestamp=None if moment is None or self._last is None else moment(self._last),
             way=way,
         )
+
+    @property
+    def _timestamp_path(self) -> ColumnPath | None:
+        return tuple(self._timestamps.path) if self._timestamps is not None else None
 
     def _kept(self, batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
         import pyarrow.compute as pc
@@ -90,13 +103,11 @@ class Rows:
 
 
 def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of one source as batches of `schema`, as many as its footer says. Only columns that the schema has are
-    read."""
+    """The rows of one source as batches of `schema`, as many as its footer says. Only what the schema has is read."""
     seen = 0
     with opened(source, nanoseconds="timestamp[ns" in str(schema)) as file:
-        in_file = set(file.schema_arrow.names)
-        columns = [name for name in schema.names if name in in_file and name not in source.partition]
-        for batch in batches(file, columns):
+        wanted = [field for field in schema if field.name not in source.partition]
+        for batch in batches(file, leaves_of(file, wanted)):
             seen += batch.num_rows
             yield conform(batch, schema, source.partition, source.name)
         expected = file.metadata.num_rows

@@ -13,6 +13,7 @@ from dataset_export.encoding.encode import extension
 from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, UsageError
+from dataset_export.export.columns import Columns
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
 from dataset_export.export.schema_change import OnSchemaChange
@@ -200,7 +201,8 @@ class DestinationInfo:
 class Dataflow:
     """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4).
 
-    `owner` answers for it (spec S2): a role, a team or a person; `owners` are whom the UI names besides.
+    `owner` answers for it (spec S2): a role, a team or a person; `owners` are whom the UI names besides. `columns` are by
+    the id of a dataset; one that is not there delivers all of its columns.
     """
 
     name: str
@@ -211,6 +213,7 @@ class Dataflow:
     encoding: Encoding
     mode: ExportMode = ExportMode.INCREMENTAL
     on_schema_change: OnSchemaChange = OnSchemaChange.EVOLVE
+    columns: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
     organization: Organization = field(default_factory=Organization)
     owner: str | None = None
     owners: tuple[str, ...] = ()
@@ -237,6 +240,10 @@ class Dataflow:
     def ending(self) -> str:
         """What the names of its data files end in, with the leading dot."""
         return extension(self.encoding) + (ENCRYPTED_ENDING if self.destination.recipients is not None else "")
+
+    def columns_of(self, dataset: Dataset) -> Columns:
+        """Which columns of a dataset are delivered."""
+        return self.columns.get(dataset.id, Columns())
 
     def dataset(self, dataset_id: str) -> Dataset:
         """The dataset of this id.

@@ -189,6 +189,7 @@ def build_manifest(
     carried_over: int,
     schema: list[dict[str, Any]],
     schema_change: SchemaChange | None = None,
+    columns: Mapping[str, Any] | None = None,
     previous: ManifestRef | None,
     supersedes: list[ManifestRef],
 ) -> Manifest:
@@ -199,6 +200,7 @@ def build_manifest(
         carried_over: records of rewritten source files that were in the table before, hence not new.
         schema: columns of the delivered files, as `schema_columns` gives them.
         schema_change: how they differ from those of `previous`.
+        columns: which columns of the table are not delivered as they are (`export.columns`).
     """
     rows = sum(file.rows for file in delivered)
     exclusions = [{"reason": f"older than {dataset.lookback_days} days", "recordCount": excluded}] if excluded else []
@@ -231,6 +233,8 @@ def build_manifest(
         "supersedes": [_ref(ref) for ref in supersedes],
         "exportResults": [_result(file) for file in sorted(delivered, key=lambda file: file.path)],
     }
+    if columns is not None:
+        document["columns"] = columns
     if schema_change is not None:
         document["schemaChange"] = schema_change.document
     if (how := encryption(dataflow.destination.recipients)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import IntegrityError, StalePlan, UsageError
 from dataset_export.export.bounds import Bounds, choose_bounds
+from dataset_export.export.columns import Columns, columns_document, projection_of
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
 from dataset_export.export.file_names import file_name, name_mark
 from dataset_export.export.journal import (
@@ -82,6 +83,11 @@ class Request:
         return manifest_path(self.dataflow, self.dataset, self.export_time, self.run_id)
 
     @property
+    def columns(self) -> Columns:
+        """Which columns of the dataset are delivered."""
+        return self.dataflow.columns_of(self.dataset)
+
+    @property
     def not_before(self) -> datetime | None:
         """Rows of a time_series dataset with an earlier timestamp are left out (spec S10)."""
         if self.dataset.behavior is not Behavior.TIME_SERIES:
@@ -131,6 +137,7 @@ class Plan:
         repair: what is kept of an export of which only some files are sent again.
         repair_note: of a repair, what it found and does, in words.
         schema_change: how the columns differ from those of the export before it; None when they do not.
+        columns: what the manifest says of columns that are not delivered as they are; None when nothing is set.
     """
 
     bounds: Bounds
@@ -141,6 +148,7 @@ class Plan:
     repair: Repair | None = None
     repair_note: str | None = None
     schema_change: SchemaChange | None = None
+    columns: dict[str, Any] | None = None
 
 
 def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *, now: datetime) -> Plan:
@@ -256,6 +264,7 @@ def repair_plan(request: Request, base: Manifest, resent: list[str], table: Tabl
             "compression": str(request.dataflow.encoding.compression),
             "encryption": encryption(request.dataflow.destination.recipients),
             "exportMode": str(request.dataflow.mode),
+            "columns": plan.columns,
             "schema": plan.schema,
         },
         {path: None if None in rows else sum(row for row in rows if row is not None) for path, rows in counts.items()},
@@ -291,17 +300,22 @@ def find_bounds(request: Request, ledger: Ledger, table: Table) -> Bounds:
 
 
 def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
-    """The files of a slice, cut into shards; reads the table's log and writes nothing."""
+    """The files of a slice, cut into shards; reads the table's log and writes nothing.
+
+    Raises:
+        ConfigError: when the dataflow names columns that the table does not have.
+    """
     part = (
         Slice(bounds.lower, bounds.upper)
         if bounds.upper is None or bounds.lower == bounds.upper
         else table.slice(bounds.lower, bounds.upper)
     )
-    return Plan(
-        bounds=bounds,
-        shards=cut_shards(_planned_files(request, part)),
-        schema=schema_columns(table.schema(bounds.upper)) if bounds.upper is not None else [],
-        source_rows=part.added_rows,
+    plan = Plan(bounds=bounds, shards=cut_shards(_planned_files(request, part)), source_rows=part.added_rows)
+    if bounds.upper is None:
+        return plan
+    projection = projection_of(request.columns, table.schema(bounds.upper), str(request))
+    return replace(
+        plan, schema=schema_columns(projection.schema), columns=columns_document(request.columns, projection)
     )
 
 

@@ -70,6 +70,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         request.require_planned(store)
         _require_all_staged(request, plan, staged)
         _require_same_recipients(request, staged)
+        _require_same_columns(request, plan, staged)
         others = _unrecorded(request, store)
         known = LedgerWith(ledger, tuple(other.as_delivered() for other in others))
         _refuse_stale(request, plan, known)
@@ -104,6 +105,15 @@ def _require_same_recipients(request: Request, staged: list[StagedFile]) -> None
         raise StalePlan(
             f"{request}: the OpenPGP keys of {request.dataflow.destination.id} have changed since this run "
             "began; nothing was made visible, start a new run instead of executing this one again"
+        )
+
+
+def _require_same_columns(request: Request, plan: Plan, staged: list[StagedFile]) -> None:
+    """The settings may have been changed between two tries of a run, and the manifest tells of one set of them."""
+    if any(file.columns != plan.columns for file in staged):
+        raise StalePlan(
+            f"{request}: the columns that {request.dataflow.name} delivers have changed since this run began; nothing was "
+            "made visible, start a new run instead of executing this one again"
         )
 
 
@@ -173,6 +183,7 @@ def _manifest(
         carried_over=carried_over,
         schema=plan.schema,
         schema_change=plan.schema_change,
+        columns=plan.columns,
         previous=_ref(previous) if previous else None,
         supersedes=replaced_by(store, request.manifest_path, replaced, ledger),
     )

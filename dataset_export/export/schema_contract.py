@@ -45,5 +45,6 @@ def hold_to_contract(
     raise SchemaChanged(
         f"{dataflow.name}/{dataset.id} at {format_export_time(export_time)}: the columns are not those of "
         f"{format_export_time(before.export_time)} ({change}), and nothing was sent; set on_schema_change: evolve to deliver "
-        "them, which makes them the ones that later exports are held to, or change the table back"
+        "them, which makes them the ones that later exports are held to, leave out with columns: exclude what is new, or "
+        "change the table back"
     )

@@ -1,11 +1,12 @@
 """Second step of an export: encode the files of a shard and send their bytes so that nothing is visible yet."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from dataset_export.destinations.contract import Staged, Store
 from dataset_export.encoding.contract import Encoded, RowRule, Sink, Source, Target
@@ -13,6 +14,7 @@ from dataset_export.encoding.encode import encode
 from dataset_export.encoding.openpgp import encrypted
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import CorruptFile
+from dataset_export.export.columns import columns_document, projection_of
 from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.plan import PlannedFile, Request, Shard
 from dataset_export.export.schedule import to_utc
@@ -23,11 +25,13 @@ from dataset_export.lake.table import SourceFile, Table
 class StagedFile:
     """Receipt of one planned file: what was encoded, and where its bytes wait. `staged` is None when none of its rows
     is delivered (all left out, or none new); such a file does not appear at the destination. `encrypted_for` are the
-    fingerprints of the keys that its bytes were encrypted for; none when they were not."""
+    fingerprints of the keys that its bytes were encrypted for; none when they were not. `columns` is what the manifest
+    has to say of columns that are not in it as they are."""
 
     encoded: Encoded
     staged: Staged | None
     encrypted_for: tuple[str, ...] = ()
+    columns: Mapping[str, Any] | None = None
 
 
 Progress = Callable[[StagedFile], None]
@@ -54,14 +58,17 @@ def stage_shard(
         LakeError, ConfigError, TransientError, StorageFull: nothing of the failed file stays at the destination.
     """
     request.require_planned(store)
+    schema = table.schema(upper)
+    columns = columns_document(request.columns, projection_of(request.columns, schema, str(request)))
     target = Target(
         encoding=request.dataflow.encoding,
-        schema=table.schema(upper),
+        schema=schema,
         rule=RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before),
+        columns=request.columns.rule(),
     )
 
     def stage(file: PlannedFile) -> StagedFile:
-        receipt = _stage_file(file, target, store, table, request.dataflow.destination)
+        receipt = replace(_stage_file(file, target, store, table, request.dataflow.destination), columns=columns)
         if progress is not None:
             progress(receipt)
         return receipt

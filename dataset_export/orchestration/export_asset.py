@@ -10,6 +10,7 @@ import dagster as dg
 
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import UsageError
+from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.plan import Plan, Request, Shard, plan_export
 from dataset_export.export.publish import publish_export
@@ -75,7 +76,7 @@ def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.Partitions
         kinds={"parquet" if dataflow.encoding.format == "parquet" else "json", _kind(dataflow.destination.type)},
         owners=list(dataflow.shown_owners or dataset.owners),
         description=_description(dataflow, dataset),
-        code_version=" ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for)),
+        code_version=_code_version(dataflow, dataset),
         ins={"lake": dg.AssetIn(lake_key(dataset), dagster_type=dg.Nothing)},
         metadata={
             "destination": dataflow.destination.name,
@@ -246,6 +247,13 @@ def _log_progress(request: Request, step: str, *, files: int, size: int = 0) -> 
 def _description(dataflow: Dataflow, dataset: Dataset) -> str:
     what = f"{dataset.name}, {dataflow.mode} export to {dataflow.destination.name}"
     return "\n\n".join(part for part in (what, dataset.description) if part)
+
+
+def _code_version(dataflow: Dataflow, dataset: Dataset) -> str:
+    """Another one for every other form that the same rows would be delivered in."""
+    columns = dataflow.columns_of(dataset)
+    chosen = (str(columns),) if columns != Columns() else ()
+    return " ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for, *chosen))
 
 
 def _kind(destination_type: str) -> str:

@@ -54,6 +54,7 @@ def materialization_metadata(
         "bytes": document["size"],
         **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
         **({"files_expire_at": dg.MetadataValue.timestamp(expire)} if expire is not None else {}),
+        **({"columns": dg.MetadataValue.json(document["columns"])} if "columns" in document else {}),
         "schema_fingerprint": document["schemaFingerprint"],
         **({SCHEMA_CHANGE_KEY: dg.MetadataValue.json(document["schemaChange"])} if manifest.schema_change else {}),
         "manifest": store.uri(manifest.path),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset_export.encoding.contract import Compression, Encoding, Format
+from dataset_export.export.columns import Columns
 from dataset_export_tests.cli.world import World, at
 
 
@@ -53,3 +54,20 @@ def test_s10_plan_warns_of_too_many_records(world: World, monkeypatch: pytest.Mo
     assert world.call("plan", "flow", "--export-time", at(0), "--dataset", "b").stderr == f"warning: b: {warning}\n"
     monkeypatch.setattr("dataset_export.governance.limits.MAX_RECORDS", 10)
     assert world.json("plan", "flow", "--export-time", at(0), "--dataset", "b")["datasets"][0]["warnings"] == []
+
+
+def test_plan_says_which_columns_are_left_out(world: World) -> None:
+    session = world.session(world.dataflow(columns={"a": Columns(exclude=("name",))}))
+    result = world.call("plan", "flow", "--export-time", at(0), session=session)
+    assert result.exit_code == 0, result.output
+    assert "note: of a 1 column(s) are left out: name\n" in result.stderr
+    a, b = world.json("plan", "flow", "--export-time", at(0), session=session)["datasets"]
+    assert (a["columns"], b["columns"]) == ({"leftOut": ["name"]}, None)
+    assert [file["way"] for file in a["file_list"]] == ["rewrite"]
+
+
+def test_plan_refuses_columns_that_the_table_does_not_have(world: World) -> None:
+    session = world.session(world.dataflow(columns={"b": Columns(exclude=("nmae",))}))
+    result = world.call("plan", "flow", "--export-time", at(0), session=session)
+    assert result.exit_code == 1
+    assert f"flow/b at {at(0)}: columns: exclude names nmae, and the table has no such column; it has" in result.stderr

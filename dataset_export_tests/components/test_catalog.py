@@ -12,6 +12,7 @@ from dataset_export.components.project import DEFS_VARIABLE, load_definitions, p
 from dataset_export.destinations.s3 import S3Destination
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.errors import ConfigError, UsageError
+from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Behavior, ExportMode
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.secret_refs import SecretRef
@@ -28,6 +29,10 @@ FULL = document(
     schedule: {frequency: hourly, start: "2026-11-02T01:00+02:00", at: "02:30", every_hours: 6, end: never}
     mode: full
     on_schema_change: fail
+    columns:
+      exclude: [email, home.street]
+      datasets:
+        flights: {include: [id, "`net.price`"], exclude: [id.part]}
     folder: "%ORGANIZATION_NAME%/%SANDBOX_NAME%/%DATASET_NAME%"
     owners: ["team:web", "a@example.com"]
     description: all of it
@@ -68,6 +73,10 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert flow.schedule.end is None
     assert flow.mode is ExportMode.FULL
     assert flow.on_schema_change is OnSchemaChange.FAIL
+    assert flow.columns == {
+        "events": Columns(exclude=("email", "home.street")),
+        "flights": Columns(include=("id", "`net.price`"), exclude=("id.part",)),
+    }
     assert flow.encoding == Encoding(Format.JSON, Compression.GZIP)
     assert flow.owners == ("team:web", "a@example.com")
     assert not flow.enabled

@@ -42,6 +42,32 @@ WRONG = {
         "'once', 'daily', 'hourly' or 'cron'",
     ),
     "wrong mode": ("Dataflow", FLOW + "mode: delta", 7, "'incremental' or 'full'"),
+    "no path of a column": (
+        "Dataflow",
+        FLOW + "columns:\n  exclude:\n    - a\n    - b..c",
+        10,
+        "'b..c' is no path of a",
+    ),
+    "a column in and out": ("Dataflow", FLOW + "columns: {include: [a], exclude: [a]}", 7, "take one of them out"),
+    "columns of a dataset that contradict": (
+        "Dataflow",
+        FLOW + "columns:\n  exclude: [a]\n  datasets:\n    flights: {exclude: [b, b]}",
+        10,
+        "exclude names b twice",
+    ),
+    "columns of another dataset": (
+        "Dataflow",
+        FLOW + "columns:\n  datasets:\n    events: {exclude: [b]}",
+        9,
+        "this dataflow does not export 'events'; it exports flights",
+    ),
+    "no column included": ("Dataflow", FLOW + "columns: {include: []}", 7, "at least 1 item"),
+    "unknown key of columns": (
+        "Dataflow",
+        FLOW + "columns:\n  omit: [a]",
+        8,
+        "the key 'columns.omit' is not known; keys",
+    ),
     "wrong schema contract": ("Dataflow", FLOW + "on_schema_change: ignore", 7, "'evolve', 'notify' or 'fail'"),
     "no such dataset": (
         "Dataflow",

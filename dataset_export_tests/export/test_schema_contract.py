@@ -64,7 +64,7 @@ def test_fail_sends_nothing_and_says_what_changed(exporter: Exporter, delta: Del
     assert str(refused.value) == (
         "hourly/orders at 202611010900: the columns are not those of 202611010800 (added: home (struct<city: string>)), "
         "and nothing was sent; set on_schema_change: evolve to deliver them, which makes them the ones that later exports "
-        "are held to, or change the table back"
+        "are held to, leave out with columns: exclude what is new, or change the table back"
     )
     assert [entry.path for entry in exporter.store.list("")] == before
     assert list(exporter.store.leftovers("")) == []

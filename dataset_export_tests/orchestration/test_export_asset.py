@@ -18,6 +18,7 @@ from dataset_export.destinations.local import LocalDestination, LocalStore
 from dataset_export.destinations.policy import Policy
 from dataset_export.errors import AccessDenied, TransientError
 from dataset_export.export import plan as plan_module
+from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.manifest import Manifest, build_manifest
 from dataset_export.export.schedule import format_export_time
@@ -240,6 +241,33 @@ def test_an_empty_export_is_materialized_without_files(world: World) -> None:
     shown = metadata_of(result)
     assert (shown["records"], shown["files"], shown["bytes"]) == (0, 0, 0)
     assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+# Which columns
+
+
+def test_columns_that_are_left_out_are_shown(world: World) -> None:
+    before = world.definitions.resolve_asset_graph().get(KEY).code_version
+    world.flow = replace(world.flow, columns={"orders": Columns(exclude=("name",))})
+    assert world.definitions.resolve_asset_graph().get(KEY).code_version != before
+    result = world.run()
+    assert result.success
+    shown = metadata_of(result)
+    assert shown["columns"] == world.manifest().document["columns"] == {"leftOut": ["name"]}
+    assert [column.name for column in shown["dagster/column_schema"].columns] == ["id"]
+    assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+def test_columns_that_are_not_there_fail_the_plan(world: World) -> None:
+    world.flow = replace(world.flow, columns={"orders": Columns(include=("nmae",))})
+    result = world.run()
+    assert not result.success
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    assert event.step_key.endswith("plan")
+    failure = event.step_failure_data.user_failure_data
+    assert "columns: include names nmae, and the table has no such column; it has id, name" in failure.description
+    assert failure.metadata["error"].value == "ConfigError"
+    assert list(world.store.list("")) == []
 
 
 # When the columns of the table change
