@@ -3,16 +3,14 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from dataset_export.destinations.retry import with_retries
 from dataset_export.destinations.sftp_answers import answer_meaning
 from dataset_export.destinations.sftp_connections import Access, Connections, Use
 from dataset_export.destinations.sftp_files import Files
-from dataset_export.destinations.sftp_session import Session, Status
-
-if TYPE_CHECKING:
-    from asyncssh import SFTPClientFile
+from dataset_export.destinations.sftp_packets import Status
+from dataset_export.destinations.sftp_session import Handle, Session
 
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Awaitable[Answer]]
@@ -47,7 +45,7 @@ class SFTPCalls:
     def create(self, hidden: str) -> "OpenFile":
         """A new hidden file, opened for writing; see `Files.create`. Raises ExportError."""
 
-        async def create(session: Session) -> tuple["SFTPClientFile", Status]:
+        async def create(session: Session) -> tuple[Handle, Status]:
             await self.files.refuse_links(session, hidden.rpartition("/")[0])
             await self.files.require_publishing(session)
             return await self.files.create(session, hidden), Status(0, 0, 0)
@@ -61,7 +59,7 @@ class SFTPCalls:
     def open_once(self, path: str) -> "OpenFile":
         """As `open`, with one try."""
 
-        async def open_file(session: Session) -> tuple["SFTPClientFile", Status] | None:
+        async def open_file(session: Session) -> tuple[Handle, Status] | None:
             import asyncssh
 
             await self.files.refuse_links(session, path.rpartition("/")[0])
@@ -85,7 +83,7 @@ class SFTPCalls:
             full = isinstance(error, asyncssh.SFTPFailure) and session.alive and await session.is_full(self.files.root)
             raise answer_meaning(error, doing, self.uri(path), full=full) from error
 
-    async def _opened(self, doing: str, path: str, work: Work[tuple["SFTPClientFile", Status] | None]) -> "OpenFile":
+    async def _opened(self, doing: str, path: str, work: Work[tuple[Handle, Status] | None]) -> "OpenFile":
         use = await self.connections.acquire()
         try:
             opened = await self.translated(doing, path, use.session, work(use.session))
@@ -108,7 +106,7 @@ class _Missing(Exception):
 class OpenFile:
     """A file that is open on one session, which counts as used until `end`, `drop` or `forget`."""
 
-    def __init__(self, calls: SFTPCalls, path: str, use: Use, file: "SFTPClientFile", status: Status) -> None:
+    def __init__(self, calls: SFTPCalls, path: str, use: Use, file: Handle, status: Status) -> None:
         self.status = status
         self._calls = calls
         self._path = path

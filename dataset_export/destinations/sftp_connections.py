@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dataset_export.destinations.sftp_answers import answer_meaning, session_meaning
+from dataset_export.destinations.sftp_client import SFTPClient
 from dataset_export.destinations.sftp_host_keys import HostKeys
 from dataset_export.destinations.sftp_session import Session
 from dataset_export.errors import AccessDenied, ConfigError, ExportError, TransientError
@@ -165,9 +166,7 @@ class Connections:
     async def _connect(self) -> Session:
         connection = await self._log_in()
         try:
-            client = await asyncio.wait_for(
-                connection.start_sftp_client(path_errors="surrogateescape"), SESSION_SECONDS
-            )
+            client = await asyncio.wait_for(SFTPClient.begin(connection), SESSION_SECONDS)
         except BaseException as error:
             connection.abort()
             if not isinstance(error, Exception):

@@ -9,16 +9,13 @@ import enum
 import posixpath
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER
 from dataset_export.destinations.filesystem import PRUNING_TRIES
 from dataset_export.destinations.local import PUT_SUFFIX, STAGING
-from dataset_export.destinations.sftp_session import Session, Status
+from dataset_export.destinations.sftp_packets import Status
+from dataset_export.destinations.sftp_session import Handle, Session
 from dataset_export.errors import ConfigError, Conflict
-
-if TYPE_CHECKING:
-    from asyncssh import SFTPClientFile
 
 LISTINGS_AT_ONCE = 16
 
@@ -79,7 +76,7 @@ class Files:
                 raise
         self._can_publish = True
 
-    async def create(self, session: Session, hidden: str) -> "SFTPClientFile":
+    async def create(self, session: Session, hidden: str) -> Handle:
         """A new file in place of a leftover of that name. An earlier worker that still has the old file open goes on
         writing to a file without a name, not to ours."""
         import asyncssh

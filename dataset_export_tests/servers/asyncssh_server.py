@@ -51,8 +51,9 @@ class AsyncSSHServer:
 
 
 @contextmanager
-def running_asyncssh_server(folder: Path) -> Iterator[AsyncSSHServer]:
-    """Serve `folder` as `/`, without extensions of SFTP version 3, until the end of the block."""
+def running_asyncssh_server(folder: Path, **options: Any) -> Iterator[AsyncSSHServer]:
+    """Serve `folder` as `/`, without extensions of SFTP version 3, until the end of the block. `options` are more
+    arguments of `asyncssh.listen`."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     behaviour, connections, ready, ended = Behaviour(), list[Any](), threading.Event(), threading.Event()
     loop = asyncio.new_event_loop()
@@ -88,7 +89,13 @@ def running_asyncssh_server(folder: Path) -> Iterator[AsyncSSHServer]:
 
     async def serve() -> None:
         server = await asyncssh.listen(
-            "127.0.0.1", 0, server_host_keys=[key], server_factory=Login, sftp_factory=Files, allow_scp=False
+            "127.0.0.1",
+            0,
+            server_host_keys=[key],
+            server_factory=Login,
+            sftp_factory=Files,
+            allow_scp=False,
+            **options,
         )
         ports.append(server.get_port())
         ready.set()

@@ -45,7 +45,7 @@ class OpenSSH:
     def encrypted_key(self) -> str:
         """The same, encrypted with `PASSPHRASE`."""
         key = asyncssh.read_private_key(self.folder / "client")
-        return key.export_private_key(passphrase=PASSPHRASE, rounds=1).decode()
+        return key.export_private_key(passphrase=PASSPHRASE, rounds=50).decode()
 
     @property
     def other_key(self) -> str:
