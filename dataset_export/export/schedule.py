@@ -59,7 +59,7 @@ class Schedule:
         if self.once:
             return [tick for tick in self.export_times(datetime.max.replace(tzinfo=UTC)) if tick > after]
         coming: list[datetime] = []
-        for tick in self._ticks(max(self.start, after + timedelta(minutes=1))):
+        for tick in self._ticks(max(self.start, after)):
             if len(coming) == count or (self.end is not None and tick >= self.end):
                 break
             if tick > after:

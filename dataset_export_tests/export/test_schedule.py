@@ -327,3 +327,11 @@ def test_partition_keys_are_the_export_times(cron: str, start: int, length: int 
         assert listed == keys(schedule, now)
     for due in list(schedule.export_times(now))[:3]:
         schedule.check_export_time(due, now)
+
+
+def test_the_next_export_time_is_the_next_one_to_the_second() -> None:
+    schedule = make_schedule(Frequency.DAILY, START, end=START + timedelta(hours=30))
+    last = START + timedelta(days=1)
+    assert schedule.next_export_times(last - timedelta(seconds=10), 1) == [last]
+    assert not schedule.ended(last - timedelta(seconds=10))
+    assert schedule.next_export_times(last, 1) == []
