@@ -9,15 +9,15 @@ from uuid import uuid4
 import dagster as dg
 from dagster import DagsterEventType, RunsFilter
 
-import dataset_export.errors
 from dataset_export.cli.dead_runs import process_tags
 from dataset_export.cli.session import Session
 from dataset_export.errors import StalePlan
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import format_export_time
+from dataset_export.orchestration.faults import BLOCKED_BY_CHECK, step_fault, step_prefix
 from dataset_export.orchestration.ledger import UNFINISHED
-from dataset_export.orchestration.names import DATAFLOW_TAG, REPAIR_TAG, RESEND_TAG, export_key, job_name, op_name
+from dataset_export.orchestration.names import DATAFLOW_TAG, REPAIR_TAG, RESEND_TAG, export_key, job_name
 
 MAX_RETRIES_TAG = "dagster/max_retries"
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -152,33 +152,16 @@ def _reason(result: dg.ExecuteInProcessResult, dataflow: Dataflow, outcomes: Seq
 
 
 def _said(event: dg.DagsterEvent, dataflow: Dataflow) -> str | None:
-    """The sentence of our error in a failed step, with the dataset it is about."""
-    data = event.step_failure_data
-    failure = data.user_failure_data
-    text = failure.description if failure is not None else None
-    cause = data.error
-    while text is None and cause is not None:
-        if hasattr(dataset_export.errors, cause.cls_name or ""):
-            # The message is "package.ClassName: sentence".
-            text = cause.message.partition(f"{cause.cls_name}: ")[2].strip()
-        cause = cause.cause
-    if text is None and data.error is not None:
-        if data.error.cls_name == "DagsterAssetCheckFailedError":
+    """Why a step failed, with the dataset it is about; None where a failed check says it."""
+    text = step_fault(event)
+    root = event.step_failure_data.error
+    if text is None and root is not None:
+        if root.cls_name == BLOCKED_BY_CHECK:
             return None
-        root = data.error
         while root.cause is not None:
             root = root.cause
         text = root.message.strip()
-    return f"{_step(event, dataflow)}{text}" if text else None
-
-
-def _step(event: dg.DagsterEvent, dataflow: Dataflow) -> str:
-    last = (event.step_key or "").rpartition(".")[2].partition("[")[0]
-    for dataset in dataflow.datasets:
-        for step in ("plan", "stage", "publish"):
-            if last == op_name(dataflow, dataset, step):
-                return f"{dataset.id}, {step}: "
-    return ""
+    return f"{step_prefix(event, dataflow)}{text}" if text else None
 
 
 def _run_failure(result: dg.ExecuteInProcessResult) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
+from dataset_export.alerts.alert import AlertRules
+from dataset_export.alerts.channel import Channel
+from dataset_export.components.alert_channel import AlertChannel
 from dataset_export.components.dataflow import Dataflow as DataflowComponent
 from dataset_export.components.dataset import Dataset as DatasetComponent
 from dataset_export.components.declaration import declared
@@ -21,6 +24,7 @@ from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow, Dataset, DestinationInfo, Organization
 from dataset_export.governance.licenses import Licenses
 from dataset_export.governance.limits import too_many_destinations
+from dataset_export.orchestration.alerts_tick import Watched
 
 LOG = logging.getLogger("dataset_export")
 
@@ -38,6 +42,8 @@ class Catalog:
     datasets: Mapping[str, Dataset]
     destinations: Mapping[str, DestinationInfo]
     dataflows: Mapping[str, Dataflow]
+    channels: Mapping[str, Channel]
+    alert_rules: Mapping[str, AlertRules]
     _tree: ComponentTree = field(repr=False, compare=False)
 
     @cached_property
@@ -45,6 +51,11 @@ class Catalog:
         """What Dagster shows of the declarations, without the pages about component types. Raises ConfigError."""
         with plain_errors(self._tree.defs_module_path), quiet_definitions():
             return self._tree.build_defs(self._tree.defs_module_path)
+
+    @property
+    def watched(self) -> list[Watched]:
+        """The dataflows with who hears what of them."""
+        return [Watched(dataflow, self.alert_rules[name]) for name, dataflow in self.dataflows.items()]
 
     def store(self, destination_id: str) -> Store:
         """The store of a destination, for use outside a run; it is not reached yet.
@@ -88,8 +99,11 @@ def catalog_of(tree: ComponentTree) -> Catalog:
     datasets = declared(tree, DatasetComponent)
     destinations = declared(tree, DestinationComponent)
     dataflows = declared(tree, DataflowComponent)
+    channels = declared(tree, AlertChannel)
     if organization is not None:
         organization.require_known(destinations, datasets)
+        # Also where every dataflow has alerts of its own.
+        organization.alert_rules(tree)
     if (warning := too_many_destinations(len(destinations))) is not None:
         LOG.warning("%s", warning)
     return Catalog(
@@ -98,5 +112,7 @@ def catalog_of(tree: ComponentTree) -> Catalog:
         datasets={key: one.value for key, one in datasets.items()},
         destinations={key: one.value for key, one in destinations.items()},
         dataflows={key: one.value(tree) for key, one in dataflows.items()},
+        channels={key: one.value for key, one in channels.items()},
+        alert_rules={key: one.alert_rules(tree) for key, one in dataflows.items()},
         _tree=tree,
     )

@@ -10,7 +10,10 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from dataset_export.alerts.alert import AlertRules
 from dataset_export.components.access import DataflowOwner
+from dataset_export.components.alert_channel import AlertChannel
+from dataset_export.components.alerts import AlertsAttributes, alert_rules
 from dataset_export.components.allowed import require_eligible, require_permitted
 from dataset_export.components.columns import AllColumnsAttributes, columns_by_dataset
 from dataset_export.components.dataset import Dataset
@@ -122,6 +125,9 @@ class DataflowAttributes(Attributes):
         default=(),
         description="Who else the UI names as owners: team:NAME or e-mail addresses. Permissions do not depend on them.",
     )
+    alerts: AlertsAttributes | None = Field(
+        default=None, description="Who hears what of it. Default: what the organization says."
+    )
     description: str = Field(default="", description="Shown in the UI.")
     enabled: bool = Field(default=True, description="Whether its schedule runs. Its history stays when it does not.")
 
@@ -208,6 +214,17 @@ class Dataflow(Declaration):
             )
         self._warn_of_shared_folders(value)
         return value
+
+    def alert_rules(self, tree: ComponentTree) -> AlertRules:
+        """Who hears what of it: as it says, else as the organization says, else nobody.
+
+        Raises:
+            ConfigError: with file and line, for a channel that is not declared.
+        """
+        if self.attributes.alerts is not None:
+            return alert_rules(self.attributes.alerts, declared(tree, AlertChannel), self.source)
+        organization = declared(tree, Organization).get("organization")
+        return organization.alert_rules(tree) if organization is not None else AlertRules()
 
     def place_of(self, of_type: type[Declaration], key: str) -> str | None:
         """`file:line` at which it names a dataset or a destination; None when it does not."""

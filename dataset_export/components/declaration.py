@@ -1,4 +1,4 @@
-"""What all four components share: from a YAML document to a checked declaration, or to one clear refusal.
+"""What all components share: from a YAML document to a checked declaration, or to one clear refusal.
 
 Dagster would check attributes before it renders templates, widen every field to text, and print what was written, which
 for a secret is the secret. So the check that Dagster makes lets everything pass, and `Declaration.load` renders,

@@ -4,10 +4,14 @@ from collections.abc import Collection
 from typing import ClassVar, Self
 
 import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
 from pydantic import Field
 
+from dataset_export.alerts.alert import AlertRules
 from dataset_export.components.access import AccessAttributes, access_of, require_known
-from dataset_export.components.declaration import Attributes, Declaration
+from dataset_export.components.alert_channel import AlertChannel
+from dataset_export.components.alerts import AlertsAttributes, alert_rules
+from dataset_export.components.declaration import Attributes, Declaration, declared
 from dataset_export.components.licensing import AddOnAttributes, LicenseAttributes, licenses_of
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
@@ -33,6 +37,9 @@ class OrganizationAttributes(Attributes):
     access: AccessAttributes | None = Field(
         default=None,
         description="Who may export what to where. Every dataflow then needs an owner that may. Left out: no restriction.",
+    )
+    alerts: AlertsAttributes | None = Field(
+        default=None, description="Who hears what of every dataflow that has no alerts of its own."
     )
 
 
@@ -66,6 +73,16 @@ class Organization(Declaration):
         """
         if self.attributes.access is not None:
             require_known(self.attributes.access, self.source, destinations, datasets)
+
+    def alert_rules(self, tree: ComponentTree) -> AlertRules:
+        """Who hears what of dataflows that do not say it themselves.
+
+        Raises:
+            ConfigError: with file and line, for a channel that is not declared.
+        """
+        if self.attributes.alerts is None:
+            return AlertRules()
+        return alert_rules(self.attributes.alerts, declared(tree, AlertChannel), self.source)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Nothing of its own: dataflows take its names."""

@@ -60,6 +60,7 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
         ConfigError: when a declaration is wrong, with its file and line.
     """
     from dataset_export.components.catalog import catalog_of
+    from dataset_export.orchestration.alerts import alert_definitions
     from dataset_export.orchestration.sweep import sweep_definitions
 
     tree = project_tree(project_root, defs_folder)
@@ -67,11 +68,12 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
         # What only shows when declarations meet (a name given twice) is refused first, and clearly.
         catalog = catalog_of(tree)
         sweeping = sweep_definitions(catalog.dataflows.values())
-        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), sweeping, _documentation(tree))
+        alerting = alert_definitions(catalog.watched, catalog.channels)
+        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), sweeping, alerting, _documentation(tree))
 
 
 def _documentation(tree: ComponentTree) -> dg.Definitions:
-    """What the UI's page about component types shows: our four.
+    """What the UI's page about component types shows: ours.
 
     Dagster would collect those of every installed library, which imports the SDK of every cloud: 1.4 s at the start of
     every run, against 0.1 s for all the rest of the load.

@@ -11,9 +11,9 @@ from typing import Any
 import click
 from pydantic.json_schema import models_json_schema
 
-from dataset_export.components import Dataflow, Dataset, Destination, Organization
+from dataset_export.components import AlertChannel, Dataflow, Dataset, Destination, Organization
 
-COMPONENTS = (Organization, Dataset, Destination, Dataflow)
+COMPONENTS = (Organization, Dataset, Destination, AlertChannel, Dataflow)
 
 
 def defs_schema() -> dict[str, Any]:

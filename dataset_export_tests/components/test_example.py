@@ -114,7 +114,19 @@ def test_load_is_quiet() -> None:
 
 def test_load_imports_no_heavy_library() -> None:
     """Every run of Dagster loads the code location again."""
-    heavy = ["boto3", "botocore", "deltalake", "obstore", "pyarrow", "pandas", "polars", "isal", "paramiko", "rich"]
+    heavy = [
+        "boto3",
+        "botocore",
+        "deltalake",
+        "obstore",
+        "pyarrow",
+        "pandas",
+        "polars",
+        "isal",
+        "paramiko",
+        "rich",
+        "apprise",
+    ]
     code = (
         "import sys; from dataset_export.definitions import defs; defs(); "
         f"print([name for name in {heavy} if name in sys.modules])"
@@ -128,7 +140,7 @@ def test_documentation_of_our_components_is_in_the_ui(definitions: dg.Definition
     [namespace] = metadata["plugin_component_types_json"].value
     assert namespace["name"] == "dataset_export"
     names = {one["name"].removeprefix("dataset_export.components.") for one in namespace["componentTypes"]}
-    assert names == {"Organization", "Dataset", "Destination", "Dataflow"}
+    assert names == {"Organization", "Dataset", "Destination", "AlertChannel", "Dataflow"}
 
 
 def test_dg_check_passes_and_names_what_is_wrong(tmp_path: Path) -> None:

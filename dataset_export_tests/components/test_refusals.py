@@ -232,7 +232,11 @@ DOCUMENTS = {
     "no mapping": ("- a\n", 1, "has the keys type and attributes"),
     "no type": ("attributes: {id: a}\n", 1, "'type' is missing"),
     "unknown key": ("type: dataset_export.components.Dataset\natributes: {}\n", 2, "the key 'atributes' is not known"),
-    "unknown component": ("\ntype: dataset_export.components.Dataflw\n", 2, "ours are dataset_export.components.Dat"),
+    "unknown component": (
+        "\ntype: dataset_export.components.Dataflw\n",
+        2,
+        "ours are dataset_export.components.AlertChannel, ",
+    ),
     "no component": ("type: nonsense\n", 1, "there is no component 'nonsense'"),
     "attributes in a list": ("type: dataset_export.components.Dataset\nattributes: [a]\n", 2, "keys with values"),
 }

@@ -18,7 +18,13 @@ from dataset_export_tests.components.projects import BASE, write_project
 
 ROOT = Path(__file__).parents[2]
 DEFS = ROOT / "dataset_export/defs"
-KINDS = {"Organization": None, "Dataset": "datasets", "Destination": "destinations", "Dataflow": "dataflows"}
+KINDS = {
+    "Organization": None,
+    "Dataset": "datasets",
+    "Destination": "destinations",
+    "AlertChannel": "channels",
+    "Dataflow": "dataflows",
+}
 
 
 def scaffold(component: str, path: Path, *, append: bool = False) -> None:
