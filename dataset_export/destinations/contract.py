@@ -145,6 +145,13 @@ class Store(Protocol):
         ...
 
 
+def address_of(store: Store) -> str:
+    """Where a store delivers, printable: another place has another one. A store whose `uri` does not say on which server
+    that is declares it as `server`."""
+    server: str | None = getattr(store, "server", None)
+    return store.uri("") + (f" on {server}" if server is not None else "")
+
+
 def check_path(path: str) -> str:
     """Return `path` when it stays inside the destination's folder.
 

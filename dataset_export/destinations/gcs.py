@@ -80,7 +80,7 @@ class GCSDestination(DestinationIOManager):
                 f"the endpoint {endpoint} of the bucket {self.bucket} has no TLS: use https, or write out "
                 "allow_insecure: true"
             )
-        return GCSStore(GCSCalls(self.bucket, endpoint, self._sign_in), self.folder)
+        return GCSStore(GCSCalls(self.bucket, endpoint, self._sign_in), self.folder, server=self.endpoint_url)
 
     def policy(self) -> Policy:
         """A custom role of Google's IAM, and how it is granted on the bucket."""
@@ -103,13 +103,16 @@ class Found(enum.Enum):
 
 
 class GCSStore:
-    """`Store` over the folder `folder` of the bucket of `calls`. `part_bytes` is the size of the first parts. What the
-    credentials need is in `gcs_policy`."""
+    """`Store` over the folder `folder` of the bucket of `calls`. `part_bytes` is the size of the first parts, `server` the
+    endpoint, where it is not Google's public one. What the credentials need is in `gcs_policy`."""
 
-    def __init__(self, calls: GCSCalls, folder: str = "", *, part_bytes: int = DEFAULT_PART_BYTES) -> None:
+    def __init__(
+        self, calls: GCSCalls, folder: str = "", *, part_bytes: int = DEFAULT_PART_BYTES, server: str | None = None
+    ) -> None:
         if part_bytes < MIN_PART_BYTES:
             raise ConfigError(f"parts of {part_bytes} bytes are too small: use {MIN_PART_BYTES} or more")
         self._calls = calls
+        self.server = server
         folder = folder.strip("/")
         self._root = f"{check_path(folder)}/" if folder else ""
         self._part_bytes = part_bytes

@@ -74,7 +74,7 @@ class S3Destination(DestinationIOManager):
             )
         if self.external_id is not None and self.role_arn is None:
             raise ConfigError(f"the external_id of the bucket {self.bucket} belongs to a role: give role_arn too")
-        return S3Store(self._client, self.bucket, self.folder, kept_as=self._kept_as())
+        return S3Store(self._client, self.bucket, self.folder, kept_as=self._kept_as(), server=self.endpoint_url)
 
     def policy(self) -> Policy:
         """An IAM policy for the folder of the bucket."""
@@ -114,7 +114,7 @@ class S3Store:
     """`Store` over the folder `folder` of a bucket.
 
     `client_factory` makes a botocore S3 client without retries of its own, at the first call. `part_size` is in bytes,
-    8 MiB at least. What the credentials need is in `s3_policy`.
+    8 MiB at least. `server` is the endpoint, where it is not Amazon's. What the credentials need is in `s3_policy`.
     """
 
     def __init__(
@@ -125,10 +125,12 @@ class S3Store:
         *,
         part_size: int = DEFAULT_PART_BYTES,
         kept_as: KeptAs | None = None,
+        server: str | None = None,
     ) -> None:
         if part_size < MIN_PART_BYTES:
             raise ConfigError(f"parts of {part_size} bytes are too small for S3: use {MIN_PART_BYTES} or more")
         self.bucket = bucket
+        self.server = server
         self._calls = Bucket(bucket, client_factory)
         folder = folder.strip("/")
         self._root = f"{check_path(folder)}/" if folder else ""

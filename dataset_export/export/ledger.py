@@ -23,6 +23,8 @@ class Delivered:
         manifest_path: relative to the destination's folder.
         manifest_sha256: hex digest of the manifest's bytes.
         columns: of its files; none when the table had no version yet.
+        mode: of the dataflow when it was delivered; None when that was not recorded.
+        address: of the destination that it was delivered to; None is the one at hand.
     """
 
     export_time: datetime
@@ -32,6 +34,8 @@ class Delivered:
     manifest_path: str
     manifest_sha256: str
     columns: tuple[Column, ...] = ()
+    mode: str | None = None
+    address: str | None = None
 
 
 class Ledger(Protocol):

@@ -138,6 +138,7 @@ class Manifest:
             manifest_path=self.path,
             manifest_sha256=self.sha256,
             columns=columns_in(self.document["schema"]),
+            mode=self.document["exportMode"],
         )
 
     @property

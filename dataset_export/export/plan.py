@@ -13,6 +13,7 @@ from dataset_export.errors import IntegrityError, StalePlan, UsageError
 from dataset_export.export.bounds import Bounds, choose_bounds
 from dataset_export.export.columns import Columns, columns_document, projection_of
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, ExportMode
+from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.file_names import file_name, name_mark
 from dataset_export.export.journal import (
     JournalEntry,
@@ -138,6 +139,7 @@ class Plan:
         repair_note: of a repair, what it found and does, in words.
         schema_change: how the columns differ from those of the export before it; None when they do not.
         columns: what the manifest says of columns that are not delivered as they are; None when nothing is set.
+        mode: what the slice is: that of a resend is what it was when it was delivered first.
     """
 
     bounds: Bounds
@@ -149,6 +151,7 @@ class Plan:
     repair_note: str | None = None
     schema_change: SchemaChange | None = None
     columns: dict[str, Any] | None = None
+    mode: ExportMode = ExportMode.INCREMENTAL
 
 
 def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *, now: datetime) -> Plan:
@@ -160,7 +163,11 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
         SchemaChanged: when the columns have changed and the dataflow wants them as they were.
         ConfigError, LakeError, TransientError: as the destination and the lake say.
     """
-    request.dataflow.schedule.check_export_time(request.export_time, now)
+    ledger = at_destination(ledger, store)
+    recorded = ledger.at(request.export_time)
+    if recorded is None:
+        # What was delivered may be delivered again, also when the schedule has changed since.
+        request.dataflow.schedule.check_export_time(request.export_time, now)
     if not request.dataflow.enabled:
         raise UsageError(f"dataflow {request.dataflow.name} is disabled; set enabled: true to export")
     store.check()
@@ -169,7 +176,6 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
     if request.run_id in {delivered.run_id for delivered in unrecorded}:
         return _complete(read_manifest(store, request.manifest_path))
     here = [delivered for delivered in unrecorded if delivered.export_time == request.export_time]
-    recorded = ledger.at(request.export_time)
     if here and not request.resend and request.repair is None and recorded is None:
         return _complete(read_manifest(store, here[-1].manifest_path))
     if recorded is not None and request.only_missing and not request.resend and request.repair is None:
@@ -178,6 +184,7 @@ def plan_export(request: Request, ledger: Ledger, store: Store, table: Table, *,
         if manifest is not None:
             return _complete(manifest)
     known = LedgerWith(ledger, tuple(unrecorded))
+    request = _as_delivered_first(request, recorded)
     own = next(
         (entry for entry in entries if entry.run_id == request.run_id and entry.time == request.export_time), None
     )
@@ -217,9 +224,18 @@ def _journal(request: Request, plan: Plan) -> JournalEntry:
     )
 
 
+def _as_delivered_first(request: Request, recorded: Delivered | None) -> Request:
+    """A resend repeats the recorded slice, which is what the dataflow's mode of then made of it, whatever it is now."""
+    if recorded is None or recorded.mode is None:
+        return request
+    return replace(request, dataflow=replace(request.dataflow, mode=ExportMode(recorded.mode)))
+
+
 def _as_journaled(request: Request, own: JournalEntry, table: Table) -> Plan:
     """What an earlier try of the same run planned (promise P4)."""
     plan = describe(request, own.bounds, table)
+    if own.lower is not None:
+        plan = replace(plan, mode=ExportMode.INCREMENTAL)
     if own.repairs is not None:
         return _only(plan, Repair(ManifestRef(*own.repairs), own.resent))
     note = "all files are sent again, as an earlier try of this run began to do" if request.repair is not None else None
@@ -310,7 +326,12 @@ def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
         if bounds.upper is None or bounds.lower == bounds.upper
         else table.slice(bounds.lower, bounds.upper)
     )
-    plan = Plan(bounds=bounds, shards=cut_shards(_planned_files(request, part)), source_rows=part.added_rows)
+    plan = Plan(
+        bounds=bounds,
+        shards=cut_shards(_planned_files(request, part)),
+        source_rows=part.added_rows,
+        mode=request.dataflow.mode,
+    )
     if bounds.upper is None:
         return plan
     projection = projection_of(request.columns, table.schema(bounds.upper), str(request))

@@ -8,7 +8,7 @@ Each step may be repeated after a crash at any point (P4).
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dataset_export.destinations.contract import Staged, Store
@@ -17,6 +17,7 @@ from dataset_export.encoding.openpgp import ENCRYPTED_ENDING, encrypt
 from dataset_export.errors import IntegrityError, StalePlan
 from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
+from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.expiry import expiring
 from dataset_export.export.journal import read_journal
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
@@ -65,6 +66,7 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
         _put_encrypted_copy(request, manifest, store)
         remove_superseded(store, manifest, request.folder)
         return Published(manifest, adopted=manifest.run_id != request.run_id)
+    ledger = at_destination(ledger, store)
     manifest = read_manifest(store, request.manifest_path)
     if manifest is None:
         request.require_planned(store)
@@ -147,7 +149,7 @@ def _unrecorded(request: Request, store: Store) -> list[Manifest]:
 
 
 def _refuse_stale(request: Request, plan: Plan, ledger: Ledger) -> None:
-    full = request.dataflow.mode is ExportMode.FULL
+    full = plan.mode is ExportMode.FULL
     if not still_valid(plan.bounds, ledger, request.export_time, full=full):
         raise StalePlan(
             f"{request}: another export of this dataset was recorded since this one was planned; nothing was made visible, "
@@ -172,7 +174,7 @@ def _manifest(
         excluded = sum(item["recordCount"] for item in base.document["excludedRecords"])
         carried_over = base.document["carriedOverRecordCount"]
     manifest = build_manifest(
-        request.dataflow,
+        replace(request.dataflow, mode=plan.mode),
         request.dataset,
         path=request.manifest_path,
         export_time=request.export_time,

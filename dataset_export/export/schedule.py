@@ -74,6 +74,12 @@ class Schedule:
         """Whether no further export time will come."""
         return not self.next_export_times(now, 1)
 
+    def has(self, moment: datetime) -> bool:
+        """Whether a moment is one of the export times, whenever it is."""
+        if moment < self.start or (self.end is not None and moment >= self.end):
+            return False
+        return moment == self.first_tick_from(self.start if self.once else moment)
+
     def check_export_time(self, export_time: datetime, now: datetime) -> None:
         """Raise UsageError, saying which and why, unless this is an export time that is due."""
         key = format_export_time(export_time)
@@ -83,9 +89,7 @@ class Schedule:
             raise UsageError(
                 f"export time {key} is at or after the end of the dataflow, {format_export_time(self.end)}"
             )
-        if next(iter(self._ticks(export_time))) != export_time or (
-            self.once and export_time != self.first_tick_from(self.start)
-        ):
+        if not self.has(export_time):
             near = ", ".join(format_export_time(t) for t in self.next_export_times(export_time, 2)) or "none"
             raise UsageError(
                 f"{key} is none of the dataflow's export times (cron '{self.cron}' in UTC); the next ones after it: {near}"

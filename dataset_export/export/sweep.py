@@ -7,6 +7,7 @@ stays, whatever it looks like.
 from dataclasses import dataclass
 
 from dataset_export.destinations.contract import Store
+from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.journal import JournalEntry, abandon, half_written_entries, read_journal
 from dataset_export.export.ledger import Ledger
 from dataset_export.export.manifest import read_manifest
@@ -29,6 +30,7 @@ def sweep(store: Store, dataflow: str, dataset: str, ledger: Ledger, *, dry_run:
     A run whose manifest exists is complete: the next plan of its export time records it, and its files stay.
     """
     found: list[Swept] = []
+    ledger = at_destination(ledger, store)
     entries = read_journal(store, dataflow, dataset)
     for entry in entries:
         if ledger.is_running(entry.run_id):

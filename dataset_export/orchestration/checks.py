@@ -8,6 +8,7 @@ import dagster as dg
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import ExportError, NotFound
 from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.manifest import Manifest, require_manifest
 from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.verify import Finding, State, verify
@@ -150,8 +151,14 @@ def _recorded_manifest(
     context: dg.AssetCheckExecutionContext, dataflow: Dataflow, dataset: Dataset, store: Store
 ) -> Manifest:
     export_time = parse_export_time(context.partition_key)
-    recorded = MaterializationLedger(context.instance, export_key(dataflow, dataset)).at(export_time)
+    ledger = at_destination(MaterializationLedger(context.instance, export_key(dataflow, dataset)), store)
+    recorded = ledger.at(export_time)
     if recorded is None:
+        if (other := ledger.elsewhere(export_time)) is not None:
+            raise NotFound(
+                f"{dataflow.name}/{dataset.id} at {context.partition_key} was delivered to {other}, which is not the "
+                "dataflow's destination any more; set that back to check it"
+            )
         raise NotFound(f"{dataflow.name}/{dataset.id} at {context.partition_key} is not materialized; run it first")
     return require_manifest(store, recorded.manifest_path)
 

@@ -1,5 +1,7 @@
 """The ledger kept as materialization metadata (design: "The ledger is the materializations' metadata")."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -16,6 +18,9 @@ MANIFEST_SHA256_KEY = "manifest_sha256"
 TABLE_VERSIONS_KEY = "table_versions"
 RUN_ID_KEY = "delivered_by_run"
 COLUMN_SCHEMA_KEY = "dagster/column_schema"
+MODE_KEY = "export_mode"
+SETTINGS_KEY = "settings"
+"""What was declared when the export ran: `export.settings`."""
 
 HISTORY = 1_000
 
@@ -37,8 +42,10 @@ class MaterializationLedger:
 
     def at(self, export_time: datetime) -> Delivered | None:
         """See `export.ledger.Ledger.at`."""
-        found = self._records(export_time, limit=1)
-        return found[0] if found else None
+        newest = self._records(export_time, limit=1)
+        if newest and newest[0] is None:
+            return next(iter(self.history(export_time)), None)
+        return newest[0] if newest else None
 
     def history(self, export_time: datetime) -> list[Delivered]:
         """See `export.ledger.Ledger.history`; of more than `HISTORY` materializations, the newest."""
@@ -46,13 +53,11 @@ class MaterializationLedger:
 
     def nearest_before(self, export_time: datetime) -> Delivered | None:
         """See `export.ledger.Ledger.nearest_before`."""
-        earlier = [time for time in self._recorded() if time < export_time]
-        return self.at(max(earlier)) if earlier else None
+        return self._first(time for time in reversed(self._recorded()) if time < export_time)
 
     def nearest_after(self, export_time: datetime) -> Delivered | None:
         """See `export.ledger.Ledger.nearest_after`."""
-        later = [time for time in self._recorded() if time > export_time]
-        return self.at(min(later)) if later else None
+        return self._first(time for time in self._recorded() if time > export_time)
 
     def is_running(self, run_id: str) -> bool:
         """See `export.ledger.Ledger.is_running`; a run is going on while it or one of its retries is."""
@@ -67,8 +72,18 @@ class MaterializationLedger:
         events = [record.asset_materialization for record in records]
         return [delivered_from(export_time, event.metadata) for event in events if event is not None]
 
+    def _first(self, export_times: Iterable[datetime]) -> Delivered | None:
+        # Of a materialization that was reported by hand nobody knows what it delivered, if anything: it counts for nothing.
+        return next((found for time in export_times if (found := self.at(time)) is not None), None)
+
     def _recorded(self) -> list[datetime]:
-        return [parse_export_time(key) for key in self.instance.get_materialized_partitions(self.key)]
+        """Export times with a materialization, oldest first, also those that the schedule no longer has."""
+        return sorted(map(parse_export_time, materialized_export_times(self.instance, self.key)))
+
+
+def materialized_export_times(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[str]:
+    """Partitions of an asset that are materialized and look like export times. (By hand, any text can be reported.)"""
+    return {text for text in instance.get_materialized_partitions(key) if re.fullmatch(r"\d{12}", text)}
 
 
 def ledger_metadata(delivered: Delivered) -> dict[str, Any]:
@@ -96,6 +111,7 @@ def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") 
     if not {MANIFEST_PATH_KEY, MANIFEST_SHA256_KEY, RUN_ID_KEY, TABLE_VERSIONS_KEY} <= set(metadata):
         return None
     versions = cast("dict[str, int | None]", metadata[TABLE_VERSIONS_KEY].value)
+    settings = recorded_settings(metadata)
     return Delivered(
         export_time=export_time,
         lower=versions["from"],
@@ -104,6 +120,8 @@ def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") 
         manifest_path=str(metadata[MANIFEST_PATH_KEY].value),
         manifest_sha256=str(metadata[MANIFEST_SHA256_KEY].value),
         columns=_columns(metadata),
+        mode=str(metadata[MODE_KEY].value) if MODE_KEY in metadata else None,
+        address=settings["destination"]["address"] if settings is not None else None,
     )
 
 
@@ -112,3 +130,8 @@ def _columns(metadata: "dg.MetadataMapping | Any") -> tuple[Column, ...]:
         return ()
     schema: dg.TableSchema = metadata[COLUMN_SCHEMA_KEY].value
     return tuple(Column(column.name, column.type, column.constraints.nullable) for column in schema.columns)
+
+
+def recorded_settings(metadata: "dg.MetadataMapping | Any") -> Mapping[str, Any] | None:
+    """What was declared when an export ran; None for a materialization that does not say."""
+    return cast("Mapping[str, Any]", metadata[SETTINGS_KEY].value) if SETTINGS_KEY in metadata else None

@@ -6,11 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_export.destinations.contract import Store
+from dataset_export.destinations.contract import Store, address_of
 from dataset_export.export.expiry import files_expire_at
 from dataset_export.export.plan import Request
 from dataset_export.export.publish import Published
-from dataset_export.orchestration.ledger import ledger_metadata
+from dataset_export.export.settings import settings_of
+from dataset_export.orchestration.ledger import MODE_KEY, SETTINGS_KEY, ledger_metadata
 from dataset_export.orchestration.names import lake_key
 
 SCHEMA_CHANGE_KEY = "schema_change"
@@ -46,7 +47,7 @@ def materialization_metadata(
             }
         ),
         "export_time": dg.MetadataValue.timestamp(request.export_time),
-        "export_mode": document["exportMode"],
+        MODE_KEY: document["exportMode"],
         "records": document["recordCount"],
         "records_excluded": sum(item["recordCount"] for item in document["excludedRecords"]),
         "records_carried_over": document["carriedOverRecordCount"],
@@ -64,4 +65,5 @@ def materialization_metadata(
         "started_at": dg.MetadataValue.timestamp(started_at),
         "ended_at": dg.MetadataValue.timestamp(ended_at),
         "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
+        SETTINGS_KEY: dg.MetadataValue.json(settings_of(request.dataflow, request.dataset, address_of(store))),
     }

@@ -1,13 +1,16 @@
 """Rules 1 to 4 of "Which rows belong to an export", against a model, and the names of files."""
 
 import re
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from random import Random
 from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_export.export.bounds import Bounds, choose_bounds, still_valid
+from dataset_export.export.destination_ledger import DestinationLedger
 from dataset_export.export.file_names import file_name, name_mark
 from dataset_export.export.ledger import Delivered, LedgerWith
 from dataset_export_tests.export.exporter import START, MemoryLedger
@@ -70,3 +73,37 @@ def test_s6_names_look_like_the_originals_and_p4_are_the_same_again(ordinal: int
     assert name == file_name(name_mark("flow", "dataset", START, run_id), ordinal, ".gz.parquet")
     others = [("flow2", "dataset", START, run_id), ("flow", "d", START, run_id), ("flow", "dataset", START, "other")]
     assert len({mark, *(name_mark(*other) for other in others)}) == 4
+
+
+@given(places=st.lists(st.sampled_from("xyz"), min_size=1, max_size=10), order=st.randoms())
+def test_p7_slices_tile_the_versions_at_every_destination(places: list[str], order: Random) -> None:
+    """Each export goes to one of three places; the hours in between are launched in any order."""
+    ledger, newest = MemoryLedger(), -1
+    hours = list(range(len(places)))
+    order.shuffle(hours)
+    for hour, place in zip(hours, places, strict=True):
+        newest += 1
+        here = DestinationLedger(ledger, Place(f"place:{place}"))  # type: ignore[arg-type]
+        time = START + timedelta(hours=hour)
+        bounds = choose_bounds(here, time, lambda _, at_least, n=newest: n, full=False)
+        ledger.records[time] = replace(delivered(hour, bounds.lower, bounds.upper), address=f"place:{place}")
+    for place in set(places):
+        there = [one for one in ledger.records.values() if one.address == f"place:{place}"]
+        covered: list[int] = []
+        for one in sorted(there, key=lambda one: one.export_time):
+            if one.upper is not None:
+                covered += range(-1 if one.lower is None else one.lower, one.upper)
+        assert covered == list(range(-1, len(covered) - 1)), "no version is skipped or delivered twice"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store that is asked for its address, and has nothing."""
+
+    address: str
+
+    def uri(self, path: str) -> str:
+        return self.address + path
+
+    def open(self, path: str) -> None:
+        raise FileNotFoundError(path)

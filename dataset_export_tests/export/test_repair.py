@@ -11,6 +11,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.destinations.local import LocalStore
 from dataset_export.encoding.contract import Compression, Encoding
 from dataset_export.errors import Conflict, IntegrityError, StalePlan, UsageError
+from dataset_export.export.dataflow import ExportMode
 from dataset_export.export.manifest import Manifest
 from dataset_export.export.plan import repair_plan
 from dataset_export.export.repair import Depth
@@ -243,24 +244,31 @@ def test_a_dead_repair_that_was_complete_is_recorded_by_the_next_one(local: Expo
     require_whole_again(local, first, {min(paths(first))})
 
 
-@pytest.mark.parametrize("what", ["encoding", "folder", "mode"])
+@pytest.mark.parametrize("what", ["encoding", "folder"])
 def test_a_declaration_that_changed_since_makes_a_repair_send_everything(local: Exporter, what: str) -> None:
     first = local.export(0)
     local.store.delete(min(paths(first)))
     if what == "encoding":
         local.dataflow = replace(local.dataflow, encoding=Encoding(compression=Compression.NONE))
-    elif what == "folder":
-        local.dataflow = replace(local.dataflow, folder=type(local.dataflow.folder)("elsewhere/%DATASET_ID%"))
     else:
-        local.dataflow = replace(local.dataflow, mode=type(local.dataflow.mode)("full"))
+        local.dataflow = replace(local.dataflow, folder=type(local.dataflow.folder)("elsewhere/%DATASET_ID%"))
     request = local.request(0, repair=Depth.LISTING)
     plan, reason = repair_plan(request, first, [min(paths(first))], open_table(local.dataset.location()))
     assert plan is None
-    assert {"encoding": "compression", "folder": "another folder", "mode": "exportMode"}[what] in reason
+    assert {"encoding": "compression", "folder": "another folder"}[what] in reason
     assert local.plan(local.request(0, repair=Depth.LISTING)).repair_note == f"all files are sent again: {reason}"
     last = local.export(0, repair=Depth.LISTING)
     assert paths(last).isdisjoint(paths(first))
     require_whole_again(local, last, set())
+
+
+def test_a_mode_that_changed_since_changes_nothing_of_what_was_delivered(local: Exporter) -> None:
+    first = local.export(0)
+    local.store.delete(min(paths(first)))
+    local.dataflow = replace(local.dataflow, mode=ExportMode.FULL)
+    last = local.export(0, repair=Depth.LISTING)
+    assert last.document["exportMode"] == "incremental"
+    require_whole_again(local, first, {min(paths(first))})
 
 
 def test_rows_that_are_no_longer_what_was_delivered_are_not_mixed_in(local: Exporter, delta: DeltaBuilder) -> None:
