@@ -22,10 +22,10 @@ NOT_OF_A_DELIVERY = frozenset({"description", "owners", "owner"})
 
 LEFT_OUT: Mapping[str, frozenset[str]] = {
     "Dataset": frozenset({"storage_options"}),
-    "DestinationInfo": frozenset({"encoding", "recipients"}),
-    "Dataflow": frozenset({"datasets", "encoding", "name"}),
+    "DestinationInfo": frozenset({"encoding", "recipients", "max_concurrent_exports"}),
+    "Dataflow": frozenset({"datasets", "encoding", "name", "columns"}),
 }
-"""By type: what may hold credentials, what other keys say, and what other declarations have."""
+"""By type: what may hold credentials, what other keys say, and what decides nothing about the files."""
 
 
 AS_TEXT = (SecretRef, FolderTemplate)
@@ -56,7 +56,7 @@ def settings_of(dataflow: Dataflow, dataset: Dataset, address: str) -> Settings:
         "format": str(dataflow.encoding.format),
         "compression": str(dataflow.encoding.compression),
         "datasets": [one.id for one in dataflow.datasets],
-        "dataset": _fields(dataset),
+        "dataset": {**_fields(dataset), "columns": _plain(dataflow.columns_of(dataset))},
     }
 
 

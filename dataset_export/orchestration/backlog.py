@@ -16,6 +16,7 @@ from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.ledger import UNFINISHED
 from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG, SCHEDULED_TAG, export_key, job_name
+from dataset_export.orchestration.owed import History
 
 MAX_ATTEMPTS = 8
 """Scheduled runs of one export time that may fail before it is left to a person."""
@@ -173,15 +174,12 @@ def is_run_of(run: dg.DagsterRun, dataflow: Dataflow) -> bool:
 def _open_times(
     dataflow: Dataflow, instance: dg.DagsterInstance, now: datetime
 ) -> "dict[str, tuple[dg.AssetKey, ...]]":
-    """Due export times, oldest first, and the assets of each that are not materialized."""
-    keys = [export_key(dataflow, dataset) for dataset in dataflow.datasets]
-    done = {key: instance.get_materialized_partitions(key) for key in keys}
-    open_times: dict[str, tuple[dg.AssetKey, ...]] = {}
-    for export_time in map(format_export_time, dataflow.schedule.export_times(now)):
-        missing = tuple(key for key in keys if export_time not in done[key])
-        if missing:
-            open_times[export_time] = missing
-    return open_times
+    """Due export times, oldest first, and the assets of each that are owed it and not materialized."""
+    due = [format_export_time(moment) for moment in dataflow.schedule.export_times(now)]
+    history = History(dataflow, instance)
+    owed = {export_key(dataflow, dataset): set(history.owed(dataset, due)) for dataset in dataflow.datasets}
+    missing = {time: tuple(key for key, times in owed.items() if time in times) for time in due}
+    return {export_time: keys for export_time, keys in missing.items() if keys}
 
 
 def _in_flight(instance: dg.DagsterInstance, dataflow: Dataflow) -> set[str]:
