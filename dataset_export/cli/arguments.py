@@ -9,6 +9,7 @@ import click
 from dataset_export.errors import UsageError
 
 if TYPE_CHECKING:
+    from dataset_export.cli.session import Session
     from dataset_export.export.dataflow import Dataflow
 
 LATEST = "latest"
@@ -44,6 +45,22 @@ def due_export_time(dataflow: "Dataflow", text: str, now: datetime) -> datetime:
     export_time = parse_export_time(text)
     dataflow.schedule.check_export_time(export_time, now)
     return export_time
+
+
+def delivered_export_time(session: "Session", dataflow: "Dataflow", text: str) -> datetime:
+    """An export time of the dataflow that has come, or one that was its own, and delivered, before its schedule changed.
+
+    Raises:
+        UsageError: for any other.
+    """
+    from dataset_export.export.schedule import parse_export_time
+
+    if text not in {LATEST, DUE}:
+        export_time = parse_export_time(text)
+        ledgers = [session.ledger(dataflow, dataset).ledger for dataset in dataflow.datasets]
+        if any(ledger.at(export_time) is not None for ledger in ledgers):
+            return export_time
+    return due_export_time(dataflow, text, session.clock())
 
 
 def latest_export_time(dataflow: "Dataflow", now: datetime) -> datetime:

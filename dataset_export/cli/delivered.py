@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataset_export.cli.arguments import due_export_time, export_time_option, flow_argument, json_option
+from dataset_export.cli.arguments import delivered_export_time, export_time_option, flow_argument, json_option
 from dataset_export.cli.session import Session
 from dataset_export.cli.terminal import iso, note, print_json, print_table, size
 
@@ -29,7 +29,7 @@ def manifest(session: Session, flow: str, text: str, dataset_id: str, as_json: b
 
     dataflow = session.dataflow(flow)
     dataset = dataflow.dataset(dataset_id)
-    export_time = due_export_time(dataflow, text, session.clock())
+    export_time = delivered_export_time(session, dataflow, text)
     store = session.store(dataflow)
     found = delivered_manifest(store, dataflow, dataset, export_time, session.ledger(dataflow, dataset))
     if as_json:
@@ -81,17 +81,10 @@ def sweep(session: Session, flow: str, dry_run: bool, as_json: bool) -> None:
     \b
     --json: dataflow, dry_run, removed [{dataset, export_time, run_id, visible [path], staged [path]}].
     """
-    from dataset_export.export.sweep import sweep as remove_leftovers
+    from dataset_export.orchestration.sweep import sweep_dataflow
 
     dataflow = session.dataflow(flow)
-    store = session.store(dataflow)
-    found = [
-        swept
-        for dataset in dataflow.datasets
-        for swept in remove_leftovers(
-            store, dataflow.name, dataset.id, session.ledger(dataflow, dataset), dry_run=dry_run
-        )
-    ]
+    found = sweep_dataflow(dataflow, session.store(dataflow), session.instance, dry_run=dry_run)
     if as_json:
         print_json({"dataflow": flow, "dry_run": dry_run, "removed": [_swept_document(swept) for swept in found]})
         return

@@ -5,6 +5,7 @@ from datetime import datetime
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import IntegrityError, NotFound
 from dataset_export.export.dataflow import Dataflow, Dataset
+from dataset_export.export.destination_ledger import DestinationLedger
 from dataset_export.export.ledger import Ledger
 from dataset_export.export.manifest import Manifest, read_manifest, require_manifest
 from dataset_export.export.schedule import format_export_time
@@ -13,7 +14,7 @@ from dataset_export.export.schedule import format_export_time
 def find_manifest(
     store: Store, dataflow: Dataflow, dataset: Dataset, export_time: datetime, ledger: Ledger
 ) -> Manifest | None:
-    """The live manifest of an export; None when it was not delivered.
+    """The live manifest of an export; None when it was not delivered to this destination.
 
     What another Dagster instance recorded is found by listing the folder, so that it can be read from anywhere.
 
@@ -33,7 +34,7 @@ def find_manifest(
 
 
 def delivered_manifest(
-    store: Store, dataflow: Dataflow, dataset: Dataset, export_time: datetime, ledger: Ledger
+    store: Store, dataflow: Dataflow, dataset: Dataset, export_time: datetime, ledger: DestinationLedger
 ) -> Manifest:
     """Like `find_manifest`, for an export that has to be there.
 
@@ -42,10 +43,20 @@ def delivered_manifest(
     """
     manifest = find_manifest(store, dataflow, dataset, export_time, ledger)
     if manifest is None:
+        if (other := ledger.elsewhere(export_time)) is not None:
+            raise NotFound(delivered_elsewhere(dataflow, dataset, export_time, other))
         raise NotFound(
             f"{dataflow.name}/{dataset.id} at {format_export_time(export_time)} is not delivered; `run` delivers it"
         )
     return manifest
+
+
+def delivered_elsewhere(dataflow: Dataflow, dataset: Dataset, export_time: datetime, address: str) -> str:
+    """Why nothing is known here of an export that was delivered before the dataflow got another destination."""
+    return (
+        f"{dataflow.name}/{dataset.id} at {format_export_time(export_time)} was delivered to {address}, which is not the "
+        "dataflow's destination any more; set that back for as long as you need it"
+    )
 
 
 def _listed(store: Store, dataflow: Dataflow, dataset: Dataset, export_time: datetime) -> Manifest | None:

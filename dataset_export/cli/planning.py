@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataset_export.cli.arguments import dataset_option, due_export_time, export_time_option, flow_argument, json_option
+from dataset_export.cli.arguments import (
+    dataset_option,
+    delivered_export_time,
+    export_time_option,
+    flow_argument,
+    json_option,
+)
 from dataset_export.cli.session import Session, chosen_datasets
 from dataset_export.cli.terminal import iso, note, print_json, print_table, size
 
@@ -80,7 +86,7 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
 
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
-    export_time = due_export_time(dataflow, text, session.clock())
+    export_time = delivered_export_time(session, dataflow, text)
     store = session.store(dataflow)
     store.check()
     found = [_look(session, dataflow, dataset, export_time, store) for dataset in datasets]

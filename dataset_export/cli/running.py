@@ -9,6 +9,7 @@ import click
 from dataset_export.cli.arguments import (
     DUE,
     dataset_option,
+    delivered_export_time,
     due_export_time,
     export_time_option,
     flow_argument,
@@ -54,7 +55,7 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
     due = text == DUE
     export_times = list(dataflow.schedule.export_times(now)) if due else [due_export_time(dataflow, text, now)]
     _refuse_disabled(dataflow)
-    work = _missing(session, dataflow, datasets, export_times)
+    work = (_owed if due else _missing)(session, dataflow, datasets, export_times)
     if not work:
         what = (
             f"{flow} at {iso(export_times[0])} is delivered already"
@@ -149,17 +150,19 @@ def _delivered_before(
     session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], what: str
 ) -> "tuple[Dataflow, datetime, list[Dataset]]":
     """What a command that is about an earlier delivery works on. Raises UsageError when there was none."""
-    from dataset_export.cli.manifests import find_manifest
+    from dataset_export.cli.manifests import delivered_elsewhere, find_manifest
 
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
-    export_time = due_export_time(dataflow, text, session.clock())
+    export_time = delivered_export_time(session, dataflow, text)
     _refuse_disabled(dataflow)
     store = session.store(dataflow)
     for dataset in datasets:
         ledger = session.ledger(dataflow, dataset)
         # What is recorded can be delivered again even when somebody removed its manifest.
         if ledger.at(export_time) is None and find_manifest(store, dataflow, dataset, export_time, ledger) is None:
+            if (other := ledger.elsewhere(export_time)) is not None:
+                raise UsageError(delivered_elsewhere(dataflow, dataset, export_time, other))
             raise UsageError(
                 f"{dataflow.name}/{dataset.id} at {iso(export_time)} was never delivered, so there is nothing to {what}; "
                 "use `run`"
@@ -179,6 +182,23 @@ def _missing(
     }
     work = [
         (moment, [dataset for dataset in datasets if format_export_time(moment) not in done[dataset.id]])
+        for moment in export_times
+    ]
+    return [(moment, missing) for moment, missing in work if missing]
+
+
+def _owed(
+    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_times: Sequence[datetime]
+) -> "list[tuple[datetime, list[Dataset]]]":
+    """As `_missing`, less what the schedule would not ask for either."""
+    from dataset_export.export.schedule import format_export_time
+    from dataset_export.orchestration.owed import History
+
+    history = History(dataflow, session.instance)
+    due = [format_export_time(moment) for moment in export_times]
+    owed = {dataset.id: set(history.owed(dataset, due)) for dataset in datasets}
+    work = [
+        (moment, [dataset for dataset in datasets if format_export_time(moment) in owed[dataset.id]])
         for moment in export_times
     ]
     return [(moment, missing) for moment, missing in work if missing]

@@ -15,7 +15,9 @@ from dataset_export.errors import StalePlan
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import format_export_time
+from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.faults import BLOCKED_BY_CHECK, step_fault, step_prefix
+from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import UNFINISHED
 from dataset_export.orchestration.names import DATAFLOW_TAG, REPAIR_TAG, RESEND_TAG, export_key, job_name
 
@@ -88,7 +90,7 @@ def run_export(
         resend: deliver again.
         repair: deliver again only what is missing or differs, found in this depth.
     """
-    job = session.catalog.definitions.resolve_job_def(job_name(dataflow))
+    job = _job(session, dataflow, export_time)
     run_id = str(uuid4())
     result = job.execute_in_process(
         instance=session.instance,
@@ -116,6 +118,18 @@ def run_export(
         reason=_reason(result, dataflow, outcomes),
         interrupted=_interrupted(result),
     )
+
+
+def _job(session: Session, dataflow: Dataflow, export_time: datetime) -> dg.JobDefinition:
+    if dataflow.schedule.has(export_time):
+        return session.catalog.definitions.resolve_job_def(job_name(dataflow))
+    # Delivered by an earlier schedule: the assets have no such partition any more, and Dagster runs none that there is not.
+    once = build_dataflow(dataflow, dg.StaticPartitionsDefinition([format_export_time(export_time)]))
+    shared = dg.Definitions(
+        assets=[lake_asset(dataset) for dataset in dataflow.datasets],
+        resources={dataflow.destination.id: session.catalog.io_manager(dataflow.destination.id)},
+    )
+    return dg.Definitions.merge(once, shared).resolve_job_def(job_name(dataflow))
 
 
 def _dataset_outcome(result: dg.ExecuteInProcessResult, dataflow: Dataflow, dataset: Dataset) -> DatasetOutcome:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dataset_export.components.catalog import Catalog
     from dataset_export.destinations.contract import Store
     from dataset_export.export.dataflow import Dataflow, Dataset
-    from dataset_export.orchestration.ledger import MaterializationLedger
+    from dataset_export.export.destination_ledger import DestinationLedger
 
 
 def _load_catalog() -> "Catalog":
@@ -83,12 +83,13 @@ class Session:
         """The destination of a dataflow, not reached yet."""
         return self.catalog.store(dataflow.destination.id)
 
-    def ledger(self, dataflow: "Dataflow", dataset: "Dataset") -> "MaterializationLedger":
-        """What was recorded of a dataset in a dataflow."""
+    def ledger(self, dataflow: "Dataflow", dataset: "Dataset") -> "DestinationLedger":
+        """What was recorded of a dataset in a dataflow at the destination that it has now."""
+        from dataset_export.export.destination_ledger import at_destination
         from dataset_export.orchestration.ledger import MaterializationLedger
         from dataset_export.orchestration.names import export_key
 
-        return MaterializationLedger(self.instance, export_key(dataflow, dataset))
+        return at_destination(MaterializationLedger(self.instance, export_key(dataflow, dataset)), self.store(dataflow))
 
 
 def chosen_datasets(dataflow: "Dataflow", ids: tuple[str, ...]) -> "list[Dataset]":

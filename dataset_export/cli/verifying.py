@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataset_export.cli.arguments import dataset_option, due_export_time, export_time_option, flow_argument, json_option
+from dataset_export.cli.arguments import (
+    dataset_option,
+    delivered_export_time,
+    export_time_option,
+    flow_argument,
+    json_option,
+)
 from dataset_export.cli.session import Session, chosen_datasets
 from dataset_export.cli.terminal import iso, print_json, size
 from dataset_export.errors import IntegrityError, NotFound
@@ -56,7 +62,7 @@ def verify(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...],
     """
     dataflow = session.dataflow(flow)
     datasets = chosen_datasets(dataflow, dataset_ids)
-    export_time = due_export_time(dataflow, text, session.clock())
+    export_time = delivered_export_time(session, dataflow, text)
     compared = [compare(session, dataflow, dataset, export_time, deep=deep) for dataset in datasets]
     if as_json:
         print_json(

@@ -10,12 +10,16 @@ from dataset_export.orchestration.partitions import partitions_of
 from dataset_export.orchestration.schedule import dataflow_schedule
 
 
-def build_dataflow(dataflow: Dataflow) -> dg.Definitions:
+def build_dataflow(dataflow: Dataflow, partitions: dg.PartitionsDefinition[str] | None = None) -> dg.Definitions:
     """The assets of a dataflow with their checks, its job and its schedule.
 
     Its datasets' lake assets and its destination's resource are not among them: other dataflows share those.
+
+    Args:
+        dataflow: what to build.
+        partitions: other ones than the export times of its schedule.
     """
-    partitions = partitions_of(dataflow.schedule)
+    partitions = partitions or partitions_of(dataflow.schedule)
     assets = [export_asset(dataflow, dataset, partitions) for dataset in dataflow.datasets]
     checks = [export_checks(dataflow, dataset, partitions) for dataset in dataflow.datasets]
     job = dg.define_asset_job(

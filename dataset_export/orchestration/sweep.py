@@ -5,11 +5,13 @@ from typing import Any
 
 import dagster as dg
 
+from dataset_export.destinations.contract import Store
 from dataset_export.export.dataflow import Dataflow
+from dataset_export.export.journal import read_journal
 from dataset_export.export.sweep import Swept, sweep
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
-from dataset_export.orchestration.names import SWEEP_JOB, export_key
+from dataset_export.orchestration.names import SWEEP_JOB
 
 SWEEP_CRON = "41 4 * * *"
 """Once a day, at a minute at which few dataflows export. UTC."""
@@ -47,6 +49,17 @@ def sweep_definitions(dataflows: Iterable[Dataflow]) -> dg.Definitions:
     return dg.Definitions(jobs=[sweep_leftovers], schedules=[schedule])
 
 
+def sweep_dataflow(dataflow: Dataflow, store: Store, instance: dg.DagsterInstance, *, dry_run: bool) -> list[Swept]:
+    """Sweep all datasets of a dataflow, also one that was taken out of it while its last run was dead; see
+    `export.sweep.sweep`."""
+    journaled = (entry.dataset for entry in read_journal(store, dataflow.name))
+    datasets = dict.fromkeys([*(dataset.id for dataset in dataflow.datasets), *journaled])
+    ledgers = {id_: MaterializationLedger(instance, dg.AssetKey([dataflow.name, id_])) for id_ in datasets}
+    return [
+        swept for id_, ledger in ledgers.items() for swept in sweep(store, dataflow.name, id_, ledger, dry_run=dry_run)
+    ]
+
+
 def _sweep_op(destination: str, dataflows: Sequence[Dataflow]) -> dg.OpDefinition:
     @dg.op(
         name=f"sweep_{destination}",
@@ -57,11 +70,11 @@ def _sweep_op(destination: str, dataflows: Sequence[Dataflow]) -> dg.OpDefinitio
         with reported(context.retry_number):
             store = getattr(context.resources, destination).store()
             store.check()
-            found: list[Swept] = []
-            for dataflow in dataflows:
-                for dataset in dataflow.datasets:
-                    ledger = MaterializationLedger(context.instance, export_key(dataflow, dataset))
-                    found += sweep(store, dataflow.name, dataset.id, ledger, dry_run=False)
+            found = [
+                swept
+                for dataflow in dataflows
+                for swept in sweep_dataflow(dataflow, store, context.instance, dry_run=False)
+            ]
         for swept in found:
             context.log.info(
                 f"{swept.entry.dataflow}/{swept.entry.dataset} at {swept.entry.export_time}, run {swept.entry.run_id}: removed "

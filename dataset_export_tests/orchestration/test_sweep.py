@@ -1,14 +1,15 @@
 """The daily job that removes what dead runs left."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from dataset_export.destinations.local import LocalDestination
+from dataset_export.destinations.local import LocalDestination, LocalStore
 from dataset_export.orchestration.names import SWEEP_JOB
-from dataset_export.orchestration.sweep import sweep_definitions
+from dataset_export.orchestration.sweep import sweep_dataflow, sweep_definitions
 from dataset_export_tests.export.exporter import Exporter, Killed, MortalStore, visible_data_files
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
@@ -42,6 +43,21 @@ def test_p6_the_daily_job_removes_what_a_dead_run_left_and_nothing_else(tmp_path
         again = job.execute_in_process(instance=instance)
         (done,) = [event for event in again.all_events if event.is_successful_output]
         assert done.step_output_data.metadata["runs"].value == 0
+
+
+def test_p6_a_dataset_that_was_taken_out_is_swept_too(tmp_path: Path) -> None:
+    lake = DeltaBuilder(str(tmp_path / "lake"))
+    lake.commit_time(lake.append(1, 2), datetime(2026, 10, 31, 12, tzinfo=UTC))
+    store = LocalStore(tmp_path / "delivered")
+    exporter = Exporter(store, lake.uri)
+    with pytest.raises(Killed):
+        exporter.export(0, store=MortalStore(store, 3, after=True))
+    assert len(visible_data_files(store)) == 1
+    without = replace(exporter.dataflow, datasets=(replace(exporter.dataset, id="other"),))
+    with dg.DagsterInstance.ephemeral() as instance:
+        (swept,) = sweep_dataflow(without, store, instance, dry_run=False)
+    assert swept.entry.dataset == "orders"
+    assert visible_data_files(store) == set()
 
 
 def test_nothing_declared_makes_no_job() -> None:
