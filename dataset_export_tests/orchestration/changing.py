@@ -15,10 +15,10 @@ from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, Destinat
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.manifest import Manifest
 from dataset_export.export.schedule import Frequency, format_export_time, make_schedule
+from dataset_export.orchestration.backlog import backlog_of
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.names import job_name
-from dataset_export.orchestration.backlog import backlog_of
 from dataset_export_tests.export.exporter import live_manifests, rows_of
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
