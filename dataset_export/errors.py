@@ -14,6 +14,7 @@
     ├── Conflict            (1)    something that is not ours has the name we have to write
     ├── IntegrityError      (1)    bytes, counts or checksums differ from what we sent or recorded
     ├── StorageFull         (1)    the destination has no room
+    ├── EntitlementUsed     (1)    the bytes of the licence year are used, up to the threshold that stops exports
     └── TransientError      (1)    network, throttling, 5xx: the same call may work later
 
 `TransientError` is the only one that is retried with back-off (spec S8). `StalePlan` is cured by planning anew,
@@ -86,6 +87,10 @@ class IntegrityError(ExportError):
 
 class StorageFull(ExportError):
     """The destination has no room left, or a quota is reached."""
+
+
+class EntitlementUsed(ExportError):
+    """So many bytes of the licence year are used that the organization lets no further export start (spec S9)."""
 
 
 class TransientError(ExportError):

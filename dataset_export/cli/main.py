@@ -15,6 +15,7 @@ from dataset_export.cli.listing import dataflows, preview
 from dataset_export.cli.planning import plan
 from dataset_export.cli.running import repair, resend, run
 from dataset_export.cli.session import Session
+from dataset_export.cli.usage import usage
 from dataset_export.cli.verifying import verify
 from dataset_export.errors import ExportError
 
@@ -85,7 +86,22 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.call_on_close(session.close)
 
 
-for command in (datasets, dataflows, preview, plan, run, resend, repair, manifest, verify, sweep, doctor, policy, demo):
+for command in (
+    datasets,
+    dataflows,
+    preview,
+    plan,
+    run,
+    resend,
+    repair,
+    manifest,
+    verify,
+    sweep,
+    usage,
+    doctor,
+    policy,
+    demo,
+):
     cli.add_command(command)
 
 

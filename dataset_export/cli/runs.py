@@ -124,7 +124,8 @@ def _job(session: Session, dataflow: Dataflow, export_time: datetime) -> dg.JobD
     if dataflow.schedule.has(export_time):
         return session.catalog.definitions.resolve_job_def(job_name(dataflow))
     # Delivered by an earlier schedule: the assets have no such partition any more, and Dagster runs none that there is not.
-    once = build_dataflow(dataflow, dg.StaticPartitionsDefinition([format_export_time(export_time)]))
+    partitions = dg.StaticPartitionsDefinition([format_export_time(export_time)])
+    once = build_dataflow(dataflow, partitions, licenses=session.catalog.licenses)
     shared = dg.Definitions(
         assets=[lake_asset(dataset) for dataset in dataflow.datasets],
         resources={dataflow.destination.id: session.catalog.io_manager(dataflow.destination.id)},

@@ -33,7 +33,7 @@ from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.dataflow import build_dataflow
-from dataset_export.orchestration.names import SWEEP_JOB
+from dataset_export.orchestration.names import JOBS_OF_THE_PROJECT
 
 LOG = logging.getLogger("dataset_export")
 
@@ -160,8 +160,9 @@ class Dataflow(Declaration):
         """See `Declaration.from_attributes`."""
         with source.blaming("name"):
             check_name(attributes.name, "the dataflow name")
-            if attributes.name == SWEEP_JOB:
-                raise ConfigError(f"the dataflow name {SWEEP_JOB!r} is that of the daily sweep; take another one")
+            if attributes.name in JOBS_OF_THE_PROJECT:
+                what = JOBS_OF_THE_PROJECT[attributes.name]
+                raise ConfigError(f"the dataflow name {attributes.name!r} is that of {what}; take another one")
         written = attributes.schedule
         with source.blaming("schedule"):
             schedule = make_schedule(
@@ -180,7 +181,10 @@ class Dataflow(Declaration):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The exports with their checks, the job and the schedule."""
-        return build_dataflow(self.value(context.component_tree))
+        tree = context.component_tree
+        organization = declared(tree, Organization).get("organization")
+        licenses = organization.licenses if organization is not None else None
+        return build_dataflow(self.value(tree), licenses=licenses)
 
     def value(self, tree: ComponentTree) -> DataflowValue:
         """The dataflow with the datasets and the destination that it names.

@@ -12,7 +12,13 @@ from dataset_export.components.access import AccessAttributes, access_of, requir
 from dataset_export.components.alert_channel import AlertChannel
 from dataset_export.components.alerts import AlertsAttributes, alert_rules
 from dataset_export.components.declaration import Attributes, Declaration, declared
-from dataset_export.components.licensing import AddOnAttributes, LicenseAttributes, licenses_of
+from dataset_export.components.licensing import (
+    AddOnAttributes,
+    LicenseAttributes,
+    MonthDay,
+    ThresholdAttributes,
+    licenses_of,
+)
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
 from dataset_export.export.dataflow import Organization as OrganizationValue
@@ -34,6 +40,12 @@ class OrganizationAttributes(Attributes):
         "Left out: everything may be exported.",
     )
     add_ons: tuple[AddOnAttributes, ...] = Field(default=(), description="Add-ons; they add to the licences.")
+    license_year_start: MonthDay | None = Field(
+        default=None, description="Month and day on which the licence year begins, for example 04-01. Default: 01-01."
+    )
+    thresholds: ThresholdAttributes | None = Field(
+        default=None, description="When to warn that the bytes of the licence year run out, and when to stop exports."
+    )
     access: AccessAttributes | None = Field(
         default=None,
         description="Who may export what to where. Every dataflow then needs an owner that may. Left out: no restriction.",
@@ -63,7 +75,10 @@ class Organization(Declaration):
     @classmethod
     def from_attributes(cls, attributes: OrganizationAttributes, source: Source) -> Self:
         """See `Declaration.from_attributes`."""
-        return cls(attributes, licenses_of(attributes.licenses, attributes.add_ons, source), source)
+        licenses = licenses_of(
+            attributes.licenses, attributes.add_ons, attributes.license_year_start, attributes.thresholds, source
+        )
+        return cls(attributes, licenses, source)
 
     def require_known(self, destinations: Collection[str], datasets: Collection[str]) -> None:
         """Refuse grants for destinations and datasets that are not declared.

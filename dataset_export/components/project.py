@@ -62,14 +62,16 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
     from dataset_export.components.catalog import catalog_of
     from dataset_export.orchestration.alerts import alert_definitions
     from dataset_export.orchestration.sweep import sweep_definitions
+    from dataset_export.orchestration.usage import usage_definitions
 
     tree = project_tree(project_root, defs_folder)
     with plain_errors(tree.defs_module_path), quiet_definitions():
         # What only shows when declarations meet (a name given twice) is refused first, and clearly.
         catalog = catalog_of(tree)
-        sweeping = sweep_definitions(catalog.dataflows.values())
+        sweeping, counting = sweep_definitions(catalog.dataflows.values()), usage_definitions(catalog.licenses)
         alerting = alert_definitions(catalog.watched, catalog.channels)
-        return dg.Definitions.merge(tree.build_defs(tree.defs_module_path), sweeping, alerting, _documentation(tree))
+        declared = tree.build_defs(tree.defs_module_path)
+        return dg.Definitions.merge(declared, sweeping, counting, alerting, _documentation(tree))
 
 
 def _documentation(tree: ComponentTree) -> dg.Definitions:

@@ -19,6 +19,7 @@ from dataset_export.export.bounds import still_valid
 from dataset_export.export.dataflow import ExportMode
 from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.expiry import expiring
+from dataset_export.export.file_names import name_mark
 from dataset_export.export.journal import read_journal
 from dataset_export.export.ledger import Delivered, Ledger, LedgerWith
 from dataset_export.export.manifest import (
@@ -89,6 +90,17 @@ def publish_export(request: Request, plan: Plan, staged: list[StagedFile], ledge
     _put_encrypted_copy(request, manifest, store)
     remove_superseded(store, manifest, request.folder)
     return Published(manifest)
+
+
+def sent_bytes(request: Request, manifest: Manifest, ledger: Ledger) -> int:
+    """Bytes of an export that count as delivered when it is recorded now (spec S9).
+
+    Files that a repair kept were counted when they were sent, and an export that is recorded already was counted then.
+    """
+    if any(delivered.manifest_sha256 == manifest.sha256 for delivered in ledger.history(request.export_time)):
+        return 0
+    mark = name_mark(request.dataflow.name, request.dataset.id, request.export_time, manifest.run_id)
+    return sum(file.bytes for file in manifest.files if mark in file.path)
 
 
 def _require_all_staged(request: Request, plan: Plan, staged: list[StagedFile]) -> None:

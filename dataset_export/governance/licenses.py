@@ -61,8 +61,30 @@ class LicensedAddOn:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Shares of the bytes that a licence year entitles to.
+
+    Attributes:
+        warn: from here on a person is warned; None: never.
+        block: from here on no export starts; None: never.
+    """
+
+    warn: float | None = 0.8
+    block: float | None = None
+
+
+@dataclass(frozen=True)
 class Licenses:
-    """All that an organization has bought; without such a value nothing is restricted."""
+    """All that an organization has bought; without such a value nothing is restricted.
+
+    Attributes:
+        applications: each at most once.
+        add_ons: likewise.
+        year_start: month and day on which the licence year begins (UTC).
+        thresholds: when the licence year's bytes run out.
+    """
 
     applications: tuple[License, ...]
     add_ons: tuple[LicensedAddOn, ...] = ()
+    year_start: tuple[int, int] = (1, 1)
+    thresholds: Thresholds = Thresholds()

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from dataset_export.export.dataflow import Dataflow
+from dataset_export.governance.licenses import Licenses
 from dataset_export.orchestration.checks import export_checks
 from dataset_export.orchestration.export_asset import export_asset
 from dataset_export.orchestration.names import DATAFLOW_TAG, export_key, job_name
@@ -10,7 +11,12 @@ from dataset_export.orchestration.partitions import partitions_of
 from dataset_export.orchestration.schedule import dataflow_schedule
 
 
-def build_dataflow(dataflow: Dataflow, partitions: dg.PartitionsDefinition[str] | None = None) -> dg.Definitions:
+def build_dataflow(
+    dataflow: Dataflow,
+    partitions: dg.PartitionsDefinition[str] | None = None,
+    *,
+    licenses: Licenses | None = None,
+) -> dg.Definitions:
     """The assets of a dataflow with their checks, its job and its schedule.
 
     Its datasets' lake assets and its destination's resource are not among them: other dataflows share those.
@@ -18,9 +24,10 @@ def build_dataflow(dataflow: Dataflow, partitions: dg.PartitionsDefinition[str] 
     Args:
         dataflow: what to build.
         partitions: other ones than the export times of its schedule.
+        licenses: of the organization; what they entitle to may keep its exports from starting.
     """
     partitions = partitions or partitions_of(dataflow.schedule)
-    assets = [export_asset(dataflow, dataset, partitions) for dataset in dataflow.datasets]
+    assets = [export_asset(dataflow, dataset, partitions, licenses) for dataset in dataflow.datasets]
     checks = [export_checks(dataflow, dataset, partitions) for dataset in dataflow.datasets]
     job = dg.define_asset_job(
         name=job_name(dataflow),
@@ -30,4 +37,6 @@ def build_dataflow(dataflow: Dataflow, partitions: dg.PartitionsDefinition[str] 
         # A step of its own process costs seconds and reloads every definition; the heavy work releases the GIL.
         executor_def=dg.in_process_executor,
     )
-    return dg.Definitions(assets=assets, asset_checks=checks, jobs=[job], schedules=[dataflow_schedule(dataflow)])
+    return dg.Definitions(
+        assets=assets, asset_checks=checks, jobs=[job], schedules=[dataflow_schedule(dataflow, licenses)]
+    )

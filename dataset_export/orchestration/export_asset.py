@@ -13,17 +13,20 @@ from dataset_export.errors import UsageError
 from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.plan import Plan, Request, Shard, plan_export
-from dataset_export.export.publish import publish_export
+from dataset_export.export.publish import publish_export, sent_bytes
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.stage import StagedFile, stage_shard
+from dataset_export.governance.licenses import Licenses
 from dataset_export.governance.limits import too_many_records
+from dataset_export.governance.usage import Level
 from dataset_export.lake.open import open_table
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.metadata import materialization_metadata
 from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG, export_key, lake_key, op_name
 from dataset_export.orchestration.pools import dataflow_pool, destination_pool
+from dataset_export.orchestration.usage import require_entitled, watched_usage
 
 PROGRESS_LOG = logging.getLogger("dataset_export.progress")
 """Gets a record after each step and staged file, with `dataset`, `step`, `files` and `bytes` as extra fields."""
@@ -61,13 +64,21 @@ class Delivery:
             published = publish_export(self.request, self.planned.plan, list(self.staged), self.ledger, store)
             _log_progress(self.request, "published", files=published.manifest.document["fileCount"])
             return materialization_metadata(
-                self.request, published, store, self.planned.started_at, self.planned.plan.repair_note
+                self.request,
+                published,
+                store,
+                self.planned.started_at,
+                sent=sent_bytes(self.request, published.manifest, self.ledger),
+                repair_note=self.planned.plan.repair_note,
             )
 
 
-def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def export_asset(
+    dataflow: Dataflow, dataset: Dataset, partitions: dg.PartitionsDefinition[str], licenses: Licenses | None = None
+) -> dg.AssetsDefinition:
     """Build the asset `[dataflow, dataset]`."""
-    plan, stage, publish = (build(dataflow, dataset) for build in (_plan_op, _stage_op, _publish_op))
+    plan = _plan_op(dataflow, dataset, licenses)
+    stage, publish = (build(dataflow, dataset) for build in (_stage_op, _publish_op))
 
     @dg.graph_asset(
         key=export_key(dataflow, dataset),
@@ -102,7 +113,7 @@ def export_asset(dataflow: Dataflow, dataset: Dataset, partitions: dg.Partitions
     return export
 
 
-def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
+def _plan_op(dataflow: Dataflow, dataset: Dataset, licenses: Licenses | None) -> dg.OpDefinition:
     resource = dataflow.destination.id
 
     @dg.op(
@@ -118,6 +129,7 @@ def _plan_op(dataflow: Dataflow, dataset: Dataset) -> dg.OpDefinition:
         request = _request(context, dataflow, dataset)
         store = getattr(context.resources, resource).store()
         with reported(context.retry_number):
+            _require_entitled(context, licenses, started_at)
             table = open_table(dataset.location())
             result = plan_export(request, _ledger(context, request), store, table, now=started_at)
         files = sum(len(shard.files) for shard in result.shards)
@@ -196,6 +208,15 @@ def _staged(context: dg.OpExecutionContext, request: Request, planned: PlannedEx
         )
     context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
     return StagedShard(shard.index, tuple(receipts))
+
+
+def _require_entitled(context: dg.OpExecutionContext, licenses: Licenses | None, now: datetime) -> None:
+    usage = watched_usage(context.instance, licenses, now)
+    if usage is None:
+        return
+    require_entitled(usage)
+    if usage.level is Level.WARN:
+        context.log.warning(f"{usage}")
 
 
 def _warn_of_many_records(context: dg.OpExecutionContext, request: Request, records: int | None) -> None:

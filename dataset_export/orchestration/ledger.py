@@ -17,6 +17,9 @@ from dataset_export.export.type_text import Column
 MANIFEST_SHA256_KEY = "manifest_sha256"
 TABLE_VERSIONS_KEY = "table_versions"
 RUN_ID_KEY = "delivered_by_run"
+
+BYTES_SENT_KEY = "bytes_sent"
+"""What a materialization adds to the bytes delivered (spec S9)."""
 COLUMN_SCHEMA_KEY = "dagster/column_schema"
 MODE_KEY = "export_mode"
 SETTINGS_KEY = "settings"

@@ -11,7 +11,7 @@ from dataset_export.export.expiry import files_expire_at
 from dataset_export.export.plan import Request
 from dataset_export.export.publish import Published
 from dataset_export.export.settings import settings_of
-from dataset_export.orchestration.ledger import MODE_KEY, SETTINGS_KEY, ledger_metadata
+from dataset_export.orchestration.ledger import BYTES_SENT_KEY, MODE_KEY, SETTINGS_KEY, ledger_metadata
 from dataset_export.orchestration.names import lake_key
 
 SCHEMA_CHANGE_KEY = "schema_change"
@@ -20,7 +20,13 @@ SCHEMA_CHANGE_KEY = "schema_change"
 
 
 def materialization_metadata(
-    request: Request, published: Published, store: Store, started_at: datetime, repair_note: str | None = None
+    request: Request,
+    published: Published,
+    store: Store,
+    started_at: datetime,
+    *,
+    sent: int,
+    repair_note: str | None = None,
 ) -> Mapping[str, Any]:
     """The metadata of one export; its counts are this export's own.
 
@@ -29,6 +35,7 @@ def materialization_metadata(
         published: its manifest.
         store: for printable addresses.
         started_at: when planning began (UTC).
+        sent: bytes that count as delivered; those of all files but for repairs and what is recorded already.
         repair_note: of a repair, what it found and did, in words.
     """
     manifest = published.manifest
@@ -53,6 +60,7 @@ def materialization_metadata(
         "records_carried_over": document["carriedOverRecordCount"],
         "files": document["fileCount"],
         "bytes": document["size"],
+        BYTES_SENT_KEY: sent,
         **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
         **({"files_expire_at": dg.MetadataValue.timestamp(expire)} if expire is not None else {}),
         **({"columns": dg.MetadataValue.json(document["columns"])} if "columns" in document else {}),

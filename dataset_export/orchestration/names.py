@@ -26,6 +26,15 @@ REPAIR_TAG = "dataset_export/repair"
 SWEEP_JOB = "sweep_leftovers"
 """The job of the whole project that removes what dead runs left."""
 
+LICENSE_USAGE = dg.AssetKey(["license_usage"])
+"""What was delivered in the licence year."""
+
+USAGE_JOB = "count_license_usage"
+"""The job of the whole project that materializes `license_usage`."""
+
+JOBS_OF_THE_PROJECT = {SWEEP_JOB: "the daily sweep", USAGE_JOB: "the daily count of bytes delivered"}
+"""Jobs that belong to no dataflow, and what they do: no dataflow may be called so."""
+
 
 def lake_key(dataset: Dataset) -> dg.AssetKey:
     """The dataset in the lake, upstream of its exports."""

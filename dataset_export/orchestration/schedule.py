@@ -10,12 +10,14 @@ import dagster as dg
 
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time
+from dataset_export.governance.licenses import Licenses
 from dataset_export.orchestration.backlog import MAX_ATTEMPTS, Backlog, backlog_of, run_requests
 from dataset_export.orchestration.names import job_name, schedule_name
 from dataset_export.orchestration.pools import keep_limits
+from dataset_export.orchestration.usage import refusal, watched_usage
 
 
-def dataflow_schedule(dataflow: Dataflow) -> dg.ScheduleDefinition:
+def dataflow_schedule(dataflow: Dataflow, licenses: Licenses | None = None) -> dg.ScheduleDefinition:
     """Build the schedule. It runs unless the dataflow is disabled."""
 
     @dg.schedule(
@@ -35,6 +37,10 @@ def dataflow_schedule(dataflow: Dataflow) -> dg.ScheduleDefinition:
         backlog = backlog_of(dataflow, context.instance, now)
         if not backlog.ready:
             return dg.SkipReason(nothing_to_ask_for(dataflow, backlog, now))
+        usage = watched_usage(context.instance, licenses, now)
+        if usage is not None and (reason := refusal(usage)) is not None:
+            # Asked for, they would all fail and be given up; skipped, they are delivered as soon as they may be.
+            return dg.SkipReason(reason)
         keep_limits(dataflow, context.instance)
         return run_requests(dataflow, backlog.ready, now)
 

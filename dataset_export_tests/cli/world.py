@@ -53,7 +53,7 @@ class DeclaredCatalog:
     @property
     def definitions(self) -> dg.Definitions:
         return dg.Definitions.merge(
-            *(build_dataflow(flow) for flow in self.dataflows.values()),
+            *(build_dataflow(flow, licenses=self.licenses) for flow in self.dataflows.values()),
             dg.Definitions(
                 assets=[lake_asset(dataset) for dataset in self.datasets.values()], resources=dict(self.destinations)
             ),

@@ -123,6 +123,7 @@ def test_load_imports_no_heavy_library() -> None:
         "pandas",
         "polars",
         "isal",
+        "matplotlib",
         "paramiko",
         "rich",
         "apprise",

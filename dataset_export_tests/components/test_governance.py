@@ -7,6 +7,8 @@ import pytest
 from dataset_export.components.catalog import load_catalog
 from dataset_export.components.project import load_definitions
 from dataset_export.errors import ConfigError
+from dataset_export.governance.entitlement import entitled_bytes
+from dataset_export.governance.licenses import Thresholds
 from dataset_export_tests.components.projects import BASE, document, write_project
 
 FLOW = document(
@@ -194,7 +196,38 @@ def test_s10_more_than_100_destinations_are_warned_of(
     assert said == (["101 destinations are declared, more than 100; several dataflows may share one"] if warned else [])
 
 
+def test_s9_what_is_licensed_arrives(tmp_path: Path) -> None:
+    text = (
+        "name: A\nlicenses:\n  - {application: real_time_cdp, tier: ultimate, profiles: 1000}\n"
+        "add_ons:\n  - {name: data_distiller, volume: 0.3 GB}\nlicense_year_start: 04-01\nthresholds: {warn: null, block: 1.1}"
+    )
+    defs = write_project(tmp_path, base=BASE, who=document("Organization", text))
+    found = load_catalog(defs_folder=defs).licenses
+    assert found is not None
+    assert entitled_bytes(found) == 1_000_000_000
+    assert (found.year_start, found.thresholds) == ((4, 1), Thresholds(None, 1.1))
+    assets = {key.to_user_string() for key in load_definitions(defs_folder=defs).resolve_all_asset_keys()}
+    assert assets == {"lake/flights", "lake/events", "license_usage"}
+
+
 WRONG = {
+    "a licence year that begins on no day": (
+        f"{PRIME}\nlicense_year_start: 02-29",
+        6,
+        "'02-29' is no day of every year; write month and day, for example '04-01'",
+    ),
+    "a licence year in words": (f"{PRIME}\nlicense_year_start: April", 6, "'April' is no day of every year"),
+    "thresholds without licences": (
+        "name: A\nthresholds: {block: 1}",
+        4,
+        "thresholds is of use only beside licenses, and none is declared; add licenses",
+    ),
+    "a warning after the stop": (
+        f"{PRIME}\nthresholds: {{block: 0.5}}",
+        6,
+        "warn (0.8) comes after block (0.5); make it smaller",
+    ),
+    "a share that is none": (f"{PRIME}\nthresholds: {{warn: 0}}", 6, "greater than 0"),
     "unknown permission": (
         "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view]",
         8,
@@ -247,7 +280,7 @@ WRONG = {
     "an add-on without a licence": (
         "name: A\nadd_ons:\n  - {name: data_distiller, volume: 1 TB}",
         4,
-        "an add-on adds to a licence, and none is declared; add licenses",
+        "add_ons is of use only beside licenses, and none is declared; add licenses",
     ),
     "a volume that is none": (
         f"{PRIME}\nadd_ons:\n  - name: data_distiller\n    volume: 5 GiB",
