@@ -1,0 +1,61 @@
+"""Rows of events that are too old are left out, and counted (spec S10)."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from dataset_export.destinations.local import LocalStore
+from dataset_export.export.dataflow import Behavior
+from dataset_export_tests.export.exporter import START, Exporter, rows_of
+from dataset_export_tests.lake.delta_tables import DeltaBuilder
+
+YEAR = timedelta(days=365)
+AGES = [timedelta(0), YEAR - timedelta(microseconds=1), YEAR, YEAR + timedelta(microseconds=1), 2 * YEAR]
+"""Of the rows 0, 1, 2, …, before the first export time."""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> DeltaBuilder:
+    lake = DeltaBuilder(str(tmp_path / "events"))
+    at = pa.array([START - age for age in AGES], pa.timestamp("us", "UTC"))
+    lake.commit_time(lake.write(pa.table({"id": list(range(len(AGES))), "at": at})), datetime(2026, 10, 31, tzinfo=UTC))
+    return lake
+
+
+def exporter(tmp_path: Path, table: DeltaBuilder, behavior: Behavior = Behavior.TIME_SERIES) -> Exporter:
+    column = "at" if behavior is Behavior.TIME_SERIES else None
+    return Exporter(LocalStore(tmp_path / "delivered"), table.uri, behavior=behavior, timestamp_column=column)
+
+
+def test_s10_events_older_than_365_days_before_the_export_time_are_left_out_and_counted(
+    tmp_path: Path, table: DeltaBuilder
+) -> None:
+    events = exporter(tmp_path, table)
+    manifest = events.export(0)
+    assert set(rows_of(events.store, manifest)) == {0, 1, 2}
+    assert manifest.document["excludedRecords"] == [{"reason": "older than 365 days", "recordCount": 2}]
+
+
+def test_s10_days_are_counted_back_from_the_export_time_not_from_now(tmp_path: Path, table: DeltaBuilder) -> None:
+    events = exporter(tmp_path, table)
+    manifest = events.export(1)
+    assert set(rows_of(events.store, manifest)) == {0}
+
+
+def test_s10_how_far_back_is_configurable(tmp_path: Path, table: DeltaBuilder) -> None:
+    events = exporter(tmp_path, table)
+    events.dataset = replace(events.dataset, lookback_days=730)
+    events.dataflow = replace(events.dataflow, datasets=(events.dataset,))
+    manifest = events.export(0)
+    assert set(rows_of(events.store, manifest)) == {0, 1, 2, 3, 4}
+    assert manifest.document["excludedRecords"] == []
+
+
+def test_s10_records_are_delivered_whatever_their_age(tmp_path: Path, table: DeltaBuilder) -> None:
+    records = exporter(tmp_path, table, Behavior.RECORD)
+    manifest = records.export(0)
+    assert set(rows_of(records.store, manifest)) == {0, 1, 2, 3, 4}
+    assert manifest.document["excludedRecords"] == []
