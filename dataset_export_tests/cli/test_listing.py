@@ -9,9 +9,10 @@ from dataset_export_tests.cli.world import START, World, at
 
 def test_dataflows_lists_what_is_declared(world: World) -> None:
     ended = world.dataflow(name="old", schedule=make_schedule(Frequency.DAILY, START, end=START + timedelta(hours=1)))
-    session = world.session(world.dataflow(), ended)
+    session = world.session(world.dataflow(owner="operations"), ended)
     flow, old = world.json("dataflows", session=session)
     assert flow["name"] == "flow"
+    assert (flow["owner"], old["owner"]) == ("operations", None)
     assert flow["datasets"] == ["a", "b"]
     assert flow["cron"] == "0 0 * * *"
     assert flow["next_export_times"][0] == (START + timedelta(days=4)).strftime("%Y-%m-%dT00:00:00Z")

@@ -209,6 +209,16 @@ def test_the_asset_carries_kinds_owners_and_its_upstream(world: World) -> None:
     assert spec.code_version is not None
 
 
+@pytest.mark.parametrize(
+    ("owner", "owners"), [("team:web", ["team:web", "team:exports"]), ("exporter", ["team:exports"])]
+)
+def test_the_owner_is_shown_first_and_a_role_as_metadata(world: World, owner: str, owners: list[str]) -> None:
+    world.flow = replace(world.flow, owner=owner)
+    spec = world.definitions.resolve_asset_graph().get(KEY)
+    assert spec.owners == owners
+    assert spec.metadata["owner"] == owner
+
+
 def test_a_run_observes_the_lake_dataset(world: World) -> None:
     result = world.run()
     [event] = result.get_asset_observation_events()
