@@ -14,7 +14,7 @@ from dataset_export.governance.licenses import Licenses
 from dataset_export.orchestration.backlog import MAX_ATTEMPTS, Backlog, backlog_of, run_requests
 from dataset_export.orchestration.names import job_name, schedule_name
 from dataset_export.orchestration.pools import keep_limits
-from dataset_export.orchestration.usage import refusal, watched_usage
+from dataset_export.orchestration.usage import stopped
 
 
 def dataflow_schedule(dataflow: Dataflow, licenses: Licenses | None = None) -> dg.ScheduleDefinition:
@@ -37,9 +37,7 @@ def dataflow_schedule(dataflow: Dataflow, licenses: Licenses | None = None) -> d
         backlog = backlog_of(dataflow, context.instance, now)
         if not backlog.ready:
             return dg.SkipReason(nothing_to_ask_for(dataflow, backlog, now))
-        usage = watched_usage(context.instance, licenses, now)
-        if usage is not None and (reason := refusal(usage)) is not None:
-            # Asked for, they would all fail and be given up; skipped, they are delivered as soon as they may be.
+        if (reason := stopped(context.instance, licenses, now)) is not None:
             return dg.SkipReason(reason)
         keep_limits(dataflow, context.instance)
         return run_requests(dataflow, backlog.ready, now)

@@ -71,6 +71,16 @@ def require_entitled(usage: Usage) -> None:
         raise EntitlementUsed(reason)
 
 
+def stopped(instance: dg.DagsterInstance, licenses: Licenses | None, now: datetime) -> str | None:
+    """Why nothing may be asked for now; None when it may.
+
+    Runs that were asked for all the same would fail one after the other until their attempts are used up. Not asked for,
+    what is due is delivered in order as soon as it may be.
+    """
+    usage = watched_usage(instance, licenses, now)
+    return refusal(usage) if usage is not None else None
+
+
 def usage_definitions(licenses: Licenses | None) -> dg.Definitions:
     """The asset `license_usage` with its job and its daily schedule; nothing without licences."""
     if licenses is None:
