@@ -102,7 +102,7 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
     )
     for outlook in found:
         if outlook.plan.columns is not None:
-            note(f"note: of {outlook.request.dataset.id} {columns_in_words(outlook.plan.columns)}")
+            note(f"note: columns of {outlook.request.dataset.id}: {columns_in_words(outlook.plan.columns)}")
         if outlook.schema_change is not None:
             note(f"note: the columns of {outlook.request.dataset.id} have changed: {outlook.schema_change}")
         for warning in outlook.warnings:

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from dataset_export.components.declaration import Attributes
+from dataset_export.components.secret import SecretField
 from dataset_export.components.source import Source
 from dataset_export.encoding.column_path import parse_path
 from dataset_export.errors import ConfigError
@@ -24,7 +25,7 @@ Path = Annotated[str, AfterValidator(_path)]
 
 
 class ColumnsAttributes(Attributes):
-    """Which columns are delivered. A path is dotted: home.street; items.element.price in a list, tags.value in a map."""
+    """Which columns are delivered, and how. A path is dotted: home.street; items.element.price in a list, tags.value in a map."""
 
     include: tuple[Path, ...] | None = Field(
         default=None, min_length=1, description="Deliver only these columns, or fields inside them. Default: all."
@@ -33,9 +34,29 @@ class ColumnsAttributes(Attributes):
         default=(), description="Columns, or fields inside them, to leave out; also of what is included."
     )
 
-    def value(self) -> Columns:
+    hash: tuple[Path, ...] = Field(
+        default=(),
+        description="Columns, or fields, to deliver as SHA-256 over the salt and the value, in hex. Null stays null.",
+    )
+    salt: SecretField | None = Field(
+        default=None,
+        description="Secret that every hashed value begins with, at least 16 characters: {env: NAME} or {file: PATH}. "
+        "Equal values have equal hashes as long as it stays.",
+    )
+    mask: dict[Path, str | None] = Field(
+        default_factory=dict[str, "str | None"],
+        description="Columns, or fields, to deliver with the same text in every row, or with null.",
+    )
+
+    def value(self, source: Source) -> Columns:
         """The settings. Raises ConfigError when they contradict each other."""
-        return Columns(include=self.include or (), exclude=self.exclude)
+        return Columns(
+            include=self.include or (),
+            exclude=self.exclude,
+            hash=self.hash,
+            mask=self.mask,
+            salt=source.secret(self.salt) if self.salt is not None else None,
+        )
 
 
 class AllColumnsAttributes(ColumnsAttributes):
@@ -63,9 +84,9 @@ def columns_by_dataset(written: AllColumnsAttributes, datasets: Sequence[str], s
                 dataset,
             )
     with source.blaming("columns"):
-        shared = written.value()
+        shared = written.value(source)
     found = dict.fromkeys(datasets, shared)
     for dataset, own in written.datasets.items():
         with source.blaming("columns", "datasets", dataset):
-            found[dataset] = own.value()
+            found[dataset] = own.value(source)
     return found

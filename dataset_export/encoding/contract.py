@@ -67,15 +67,21 @@ class RowRule:
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """Which columns of a table, and which fields inside them, are delivered. All fields empty: all of them.
+    """Which columns of a table, and which fields inside them, are delivered, and how. All fields empty: all, as they are.
 
     Attributes:
         include: only these, with all that is in them; empty: all.
         exclude: but not these.
+        hashed: these as hashes of their values.
+        masked: these as the same text for every row, or as null.
+        salt: what comes before every text that is hashed. A secret.
     """
 
     include: tuple[ColumnPath, ...] = ()
     exclude: tuple[ColumnPath, ...] = ()
+    hashed: tuple[ColumnPath, ...] = ()
+    masked: Mapping[ColumnPath, str | None] = field(default_factory=dict[ColumnPath, "str | None"])
+    salt: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

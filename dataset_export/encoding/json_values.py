@@ -190,21 +190,30 @@ def _base64(array: pa.Array) -> Any:
 def _key_text(keys: pa.Array, name: str) -> Any:
     """Keys of a map as strings: the text that arrow-rs writes for them as values, so both always agree."""
     import pyarrow as pa
-    from arro3.io import write_ndjson
     from pyarrow import types
 
     if is_text(keys.type):
         return keys
     if types.is_floating(keys.type):
-        return pa.array([_float_text(value) for value in keys.to_pylist()], pa.string())
-    ready = _ready(keys, f"{name}.key")
+        return pa.array([float_text(value) for value in keys.to_pylist()], pa.string())
+    return value_texts(keys, f"{name}.key")
+
+
+def value_texts(array: pa.Array, name: str) -> pa.Array:
+    """The text that arrow-rs writes for each value, without quotes: of values that are not nested, none of them null or not
+    finite. Raises as `check_schema` and `json_values` do."""
+    import pyarrow as pa
+    from arro3.io import write_ndjson
+
+    _check(array.type, name)
     lines = io.BytesIO()
-    write_ndjson(pa.record_batch([ready], names=["k"]), lines)
+    write_ndjson(pa.record_batch([_ready(array, name)], names=["k"]), lines)
     texts = [line[5:-1] for line in lines.getvalue().decode().splitlines()]
     return pa.array([json.loads(text) if text.startswith('"') else text for text in texts], pa.string())
 
 
-def _float_text(value: float) -> str:
+def float_text(value: float) -> str:
+    """The text of a float that is a key of a map, or not finite."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

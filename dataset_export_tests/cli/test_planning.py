@@ -60,9 +60,9 @@ def test_plan_says_which_columns_are_left_out(world: World) -> None:
     session = world.session(world.dataflow(columns={"a": Columns(exclude=("name",))}))
     result = world.call("plan", "flow", "--export-time", at(0), session=session)
     assert result.exit_code == 0, result.output
-    assert "note: of a 1 column(s) are left out: name\n" in result.stderr
+    assert "note: columns of a: left out: name\n" in result.stderr
     a, b = world.json("plan", "flow", "--export-time", at(0), session=session)["datasets"]
-    assert (a["columns"], b["columns"]) == ({"leftOut": ["name"]}, None)
+    assert (a["columns"], b["columns"]) == ({"leftOut": ["name"], "hashed": [], "masked": []}, None)
     assert [file["way"] for file in a["file_list"]] == ["rewrite"]
 
 

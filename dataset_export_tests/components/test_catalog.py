@@ -31,6 +31,9 @@ FULL = document(
     on_schema_change: fail
     columns:
       exclude: [email, home.street]
+      hash: [customer]
+      salt: {file: keys/salt}
+      mask: {phone: null, name: "-"}
       datasets:
         flights: {include: [id, "`net.price`"], exclude: [id.part]}
     folder: "%ORGANIZATION_NAME%/%SANDBOX_NAME%/%DATASET_NAME%"
@@ -74,7 +77,12 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert flow.mode is ExportMode.FULL
     assert flow.on_schema_change is OnSchemaChange.FAIL
     assert flow.columns == {
-        "events": Columns(exclude=("email", "home.street")),
+        "events": Columns(
+            exclude=("email", "home.street"),
+            hash=("customer",),
+            mask={"phone": None, "name": "-"},
+            salt=SecretRef(file=str(tmp_path / "keys/salt")),
+        ),
         "flights": Columns(include=("id", "`net.price`"), exclude=("id.part",)),
     }
     assert flow.encoding == Encoding(Format.JSON, Compression.GZIP)

@@ -61,6 +61,26 @@ WRONG = {
         9,
         "this dataflow does not export 'events'; it exports flights",
     ),
+    "hash without salt": ("Dataflow", FLOW + "columns: {hash: [a]}", 7, "hash needs a salt; write {env: NAME}"),
+    "literal salt": (
+        "Dataflow",
+        FLOW + f"columns:\n  hash: [a]\n  salt: {SECRET}",
+        9,
+        "columns.salt: a secret is never written here",
+    ),
+    "salt by template": (
+        "Dataflow",
+        FLOW + 'columns:\n  hash: [a]\n  salt: "{{ env.LAB_SECRET }}"',
+        9,
+        "nor rendered by a template",
+    ),
+    "a column hashed and masked": (
+        "Dataflow",
+        FLOW + "columns: {hash: [a], salt: {env: S}, mask: {a: null}}",
+        7,
+        "hash names a, and mask a; take one of them out",
+    ),
+    "no path to mask": ("Dataflow", FLOW + "columns:\n  mask:\n    a..b: x", 9, "'a..b' is no path of a column"),
     "no column included": ("Dataflow", FLOW + "columns: {include: []}", 7, "at least 1 item"),
     "unknown key of columns": (
         "Dataflow",

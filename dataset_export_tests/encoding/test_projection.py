@@ -1,6 +1,7 @@
 """Only the columns and fields that a rule leaves are delivered, and the rows are otherwise the same."""
 
 import gzip
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from dataset_export.encoding.column_path import ColumnPath, parse_path, path_text
 from dataset_export.encoding.contract import ColumnRule, Compression, Encoded, Encoding, Format, RowRule, Target, Way
 from dataset_export.encoding.encode import encode
+from dataset_export.encoding.hashing import hashed
 from dataset_export.encoding.parquet_leaves import leaves_of
 from dataset_export.encoding.projection import Projection
 from dataset_export.errors import ConfigError
@@ -24,6 +26,7 @@ from dataset_export_tests.encoding.test_round_trip import as_integers
 
 NDJSON = Encoding(Format.JSON, Compression.GZIP)
 ZSTD = Encoding(compression=Compression.ZSTD)
+SALT = b"a salt of sixteen"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +65,20 @@ def selectable(kind: Any, path: ColumnPath = ()) -> Iterator[ColumnPath]:
         yield from selectable(kind.value_type, (*path, "element"))
 
 
+def parts(kind: Any, path: ColumnPath = ()) -> Iterator[tuple[ColumnPath, pa.DataType]]:
+    """Every path that there is, with its type."""
+    inner: list[tuple[str, pa.DataType]] = []
+    if isinstance(kind, pa.Schema) or pa.types.is_struct(kind):
+        inner = [(field.name, field.type) for field in kind]
+    elif pa.types.is_map(kind):
+        inner = [("key", kind.key_type), ("value", kind.item_type)]
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = [("element", kind.value_type)]
+    for name, part in inner:
+        yield (*path, name), part
+        yield from parts(part, (*path, name))
+
+
 GONE = object()
 
 
@@ -70,6 +87,8 @@ def expected(value: Any, kind: Any, path: ColumnPath, columns: ColumnRule, *, in
     if path in columns.exclude:
         return GONE
     included = included or path in columns.include or not columns.include
+    if path in columns.masked:
+        return columns.masked[path] if included else GONE
     if pa.types.is_struct(kind):
         left = {
             field.name: expected(
@@ -80,16 +99,26 @@ def expected(value: Any, kind: Any, path: ColumnPath, columns: ColumnRule, *, in
         left = {name: inner for name, inner in left.items() if inner is not GONE}
         return GONE if not left else left if value is not None else None
     if pa.types.is_map(kind):
+        key = lambda inner: expected(inner, kind.key_type, (*path, "key"), columns, included=True)  # noqa: E731
         one = lambda inner: expected(inner, kind.item_type, (*path, "value"), columns, included=included)  # noqa: E731
         if one(None) is GONE:
             return GONE
-        return None if value is None else [(key, one(inner)) for key, inner in value]
+        return None if value is None else [(key(name), one(inner)) for name, inner in value]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         one = lambda inner: expected(inner, kind.value_type, (*path, "element"), columns, included=included)  # noqa: E731
         if one(None) is GONE:
             return GONE
         return None if value is None else [one(inner) for inner in value]
-    return value if included else GONE
+    if not included:
+        return GONE
+    return hash_of(value, kind) if path in columns.hashed else value
+
+
+def hash_of(value: Any, kind: pa.DataType) -> str | None:
+    """By the encoder of one column; what a hash is, is tested where that is."""
+    if pa.types.is_temporal(kind) and isinstance(value, int):
+        value = pa.array([value], pa.int32() if kind.bit_width == 32 else pa.int64()).cast(kind)[0]
+    return hashed(pa.array([value], kind), SALT, "c")[0].as_py()
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -100,7 +129,15 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
 def rules(draw: st.DrawFn, schema: pa.Schema) -> ColumnRule:
     paths = list(selectable(schema))
     some = st.lists(st.sampled_from(paths), max_size=4, unique=True).map(tuple)
-    return ColumnRule(draw(some), draw(some))
+    single = [path for path, kind in parts(schema) if not pa.types.is_nested(kind)]
+    all_but_keys = [path for path, _ in parts(schema) if path[-1] != "key"]
+    return ColumnRule(
+        include=draw(some),
+        exclude=draw(some),
+        hashed=tuple(draw(st.lists(st.sampled_from(single), max_size=2, unique=True))),
+        masked=draw(st.dictionaries(st.sampled_from(all_but_keys), st.none() | st.text(max_size=3), max_size=2)),
+        salt=SALT,
+    )
 
 
 @settings(max_examples=250, deadline=None)
@@ -136,9 +173,13 @@ def test_what_is_left_out_and_what_is_delivered_are_the_schema(data: st.DataObje
     kept = set(selectable(projection.schema))
     assert not left_out & kept
     for path in selectable(table.schema):
+        if any(path[: len(masked)] == masked and path != masked for masked in columns.masked):
+            continue  # inside a column that is masked as a whole
         assert (path in kept) != any(path[: len(gone)] == gone for gone in left_out)
         if projection.keeps(path):
             assert path in kept
+        if path in columns.masked or path in columns.hashed:
+            assert not projection.keeps(path)
 
 
 # Examples
@@ -197,6 +238,84 @@ def test_a_rule_that_does_not_fit_the_table_is_refused(columns: ColumnRule, says
     with pytest.raises(ConfigError) as refused:
         delivered(PEOPLE, columns)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("hashed_path", "masked_path", "says"),
+    [
+        ("emial", "", "hash names emial, and the table has no such column"),
+        ("home", "", "hash names home, which has parts; name those to hash: home.street, home.geo"),
+        ("items.element", "", "hash names items.element, which has parts; name those to hash: items.element.sku"),
+        ("", "home.x", "mask names home.x, and home has no such field"),
+        ("", "tags.key", "mask names tags.key, and a map whose keys are all the same is none; hash them, or mask tags"),
+    ],
+)
+def test_what_cannot_be_hashed_or_masked(hashed_path: str, masked_path: str, says: str) -> None:
+    columns = ColumnRule(
+        hashed=tuple(map(parse_path, hashed_path.split())),
+        masked={parse_path(path): None for path in masked_path.split()},
+    )
+    with pytest.raises(ConfigError) as refused:
+        delivered(PEOPLE, columns)
+    assert says in str(refused.value)
+
+
+def test_hashed_and_masked_columns_and_fields() -> None:
+    columns = ColumnRule(
+        include=(("id",), ("name",), ("home",), ("items",), ("tags",)),
+        hashed=(("id",), ("items", "element", "sku"), ("tags", "key")),
+        masked={
+            ("name",): "-",
+            ("home", "street"): None,
+            ("home", "geo"): "x",
+            ("items", "element", "price"): None,
+            ("tags", "value"): "t",
+        },
+        salt=SALT,
+    )
+    table = delivered(PEOPLE, columns)
+    sha = lambda text: hashlib.sha256(SALT + text.encode()).hexdigest()  # noqa: E731
+    assert table.to_pylist() == [
+        {
+            "id": sha("1"),
+            "name": "-",
+            "home": {"street": None, "geo": "x"},
+            "items": [{"sku": sha("x"), "price": None}],
+            "tags": [(sha("k"), "t")],
+        },
+        {"id": sha("2"), "name": "-", "home": None, "items": [], "tags": None},
+        {"id": sha("3"), "name": "-", "home": {"street": None, "geo": "x"}, "items": None, "tags": []},
+    ]
+    assert table.schema.field("home").type.field("street").type == pa.string()
+
+
+def test_a_string_column_that_is_hashed_keeps_its_type_and_not_its_values() -> None:
+    table = pa.table({"name": ["a", None]})
+    columns = ColumnRule(hashed=(("name",),), salt=SALT)
+    assert delivered(table, columns).column("name").to_pylist() == [hashlib.sha256(SALT + b"a").hexdigest(), None]
+    raw = parquet(table, compression="zstd")
+    out = io.BytesIO()
+    assert encode([source(raw)], Target(ZSTD, table.schema, columns=columns), out.write).way is Way.REWRITE
+
+
+def test_a_masked_column_is_not_read_and_rows_are_counted_all_the_same() -> None:
+    columns = ColumnRule(masked={("id",): None, ("name",): "x"})
+    table = PEOPLE.select(["id", "name"])
+    assert delivered(table, columns).to_pylist() == [{"id": None, "name": "x"}] * 3
+    assert leaves(PEOPLE, ColumnRule(include=(("id",), ("name",)), masked={("name",): "x"})) == ["id"]
+
+
+def test_net_new_rows_are_told_by_values_and_not_by_masks() -> None:
+    before = pa.table({"id": [1, 2], "name": ["a", "b"]})
+    after = pa.table({"id": [1, 2], "name": ["a", "changed"]})
+    back, done = encoded(after, ColumnRule(masked={("name",): None}), minus=[source(before)])
+    assert back.to_pylist() == [{"id": 2, "name": None}]
+    assert done.carried_over == 1
+
+
+def test_the_salt_is_not_shown() -> None:
+    target = Target(Encoding(), PEOPLE.schema, columns=ColumnRule(hashed=(("id",),), salt=SALT))
+    assert SALT.decode() not in repr(target)
 
 
 def test_a_name_with_a_dot() -> None:

@@ -1,5 +1,8 @@
-"""Exports that leave out columns: what is delivered, what the manifest says, and what a resend and a repair do."""
+"""Exports that leave out, hash or mask columns: what is delivered, what the manifest says, what a resend and a repair do."""
 
+import gzip
+import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +22,7 @@ from dataset_export.export.dataflow import Behavior
 from dataset_export.export.manifest import Manifest
 from dataset_export.export.repair import Depth
 from dataset_export.export.schema_change import OnSchemaChange
+from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.export.exporter import Exporter, live_manifests, rows_by_manifest, staged_files
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
@@ -84,7 +88,11 @@ def test_the_manifest_says_what_is_left_out_and_has_the_schema_of_what_is_delive
     tmp_path: Path, lake: DeltaBuilder
 ) -> None:
     document = local(tmp_path, lake, EXCLUDE).export(0).document
-    assert document["columns"] == {"leftOut": ["email", "home.street", "items.element.price"]}
+    assert document["columns"] == {
+        "leftOut": ["email", "home.street", "items.element.price"],
+        "hashed": [],
+        "masked": [],
+    }
     assert [(column["name"], column["type"]) for column in document["schema"]] == [
         ("id", "int64"),
         ("home", "struct<city: string>"),
@@ -105,6 +113,8 @@ def test_what_is_included_is_all_there_is_also_when_the_table_grows(tmp_path: Pa
     second = exporter.export(1)
     assert second.document["columns"] == {
         "leftOut": ["email", "home.street", "home.zip", "items", "phone"],
+        "hashed": [],
+        "masked": [],
     }
     [file] = paths(tmp_path, second)
     assert pq.ParquetFile(file).read().to_pylist() == [{"id": 4, "home": {"city": "Rome"}}]
@@ -179,7 +189,7 @@ def test_a_repair_after_the_settings_changed_sends_everything(tmp_path: Path, la
     assert "its columns was {'leftOut': ['email', 'home.street'" in plan.repair_note
     second = exporter.record(exporter.publish(request, plan, exporter.stage(request, plan)))
     assert len({file.name.split("-tid-")[1][:19] for file in second.files}) == 1
-    assert second.document["columns"] == {"leftOut": ["email", "home.street"]}
+    assert second.document["columns"] == {"leftOut": ["email", "home.street"], "hashed": [], "masked": []}
 
 
 def test_a_repair_with_the_same_settings_keeps_what_is_whole(tmp_path: Path, lake: DeltaBuilder) -> None:
@@ -250,6 +260,113 @@ def test_partition_columns_may_be_left_out(tmp_path: Path) -> None:
     assert sorted(found, key=lambda row: row["id"]) == [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}]
 
 
+# Hashed and masked
+
+
+SALT = "correct horse battery staple"
+HIDING = Columns(
+    exclude=("home.street",),
+    hash=("email", "items.element.sku"),
+    mask={"home.city": "-", "items.element.price": None},
+    salt=SecretRef(env="PARTNER_SALT"),
+)
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256((SALT + text).encode()).hexdigest()
+
+
+HIDDEN = [
+    {"id": 1, "email": sha("a@x"), "home": {"city": "-"}, "items": [{"sku": sha("x"), "price": None}]},
+    {"id": 2, "email": None, "home": None, "items": []},
+    {"id": 3, "email": sha("c@x"), "home": {"city": "-"}, "items": None},
+]
+
+
+@pytest.fixture
+def salt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTNER_SALT", SALT)
+
+
+@pytest.mark.usefixtures("salt")
+def test_readers_see_hashes_and_masks(tmp_path: Path, lake: DeltaBuilder) -> None:
+    manifest = local(tmp_path, lake, HIDING).export(0)
+    [file] = paths(tmp_path, manifest)
+    assert pq.ParquetFile(file).read().to_pylist() == HIDDEN
+    assert pl.read_parquet(file).to_dicts() == HIDDEN
+    relation = duckdb.sql(f"from read_parquet('{file}', hive_partitioning = false)")
+    assert [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()] == HIDDEN
+    assert SALT.encode() not in manifest.bytes
+    document = dict(manifest.document["columns"])
+    fingerprint = document.pop("saltFingerprint")
+    assert document == {
+        "leftOut": ["home.street"],
+        "hashed": ["email", "items.element.sku"],
+        "masked": [{"column": "home.city", "with": "-"}, {"column": "items.element.price", "with": None}],
+    }
+    assert len(fingerprint) == 16
+    # A hash of the salt alone could be tried out fast.
+    assert fingerprint not in hashlib.sha256(SALT.encode()).hexdigest()
+
+
+@pytest.mark.usefixtures("salt")
+def test_ndjson_has_hashes_and_masks(tmp_path: Path, lake: DeltaBuilder) -> None:
+    manifest = local(tmp_path, lake, HIDING, encoding=Encoding(Format.JSON, Compression.GZIP)).export(0)
+    [file] = paths(tmp_path, manifest)
+    first, second, third = map(json.loads, gzip.decompress(file.read_bytes()).splitlines())
+    assert first == {"id": 1, "email": sha("a@x"), "home": {"city": "-"}, "items": [{"sku": sha("x")}]}
+    assert second == {"id": 2, "items": []}
+    assert third == {"id": 3, "email": sha("c@x"), "home": {"city": "-"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (None, "the environment variable PARTNER_SALT is not set"),
+        ("short", "the salt in {env: PARTNER_SALT} has fewer than 16 characters"),
+    ],
+)
+def test_a_salt_that_is_not_there_or_too_short_stops_the_plan(
+    tmp_path: Path, lake: DeltaBuilder, monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
+) -> None:
+    monkeypatch.delenv("PARTNER_SALT", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PARTNER_SALT", value)
+    exporter = local(tmp_path, lake, HIDING)
+    with pytest.raises(ConfigError) as refused:
+        exporter.export(0)
+    assert str(refused.value).startswith(f"hourly/orders at 202611010800: columns: {says}")
+    assert list(exporter.store.list("")) == []
+
+
+def test_a_salt_in_a_file(tmp_path: Path, lake: DeltaBuilder) -> None:
+    secret = tmp_path / "salt"
+    secret.write_text(SALT + "\n")
+    columns = Columns(include=("email",), hash=("email",), salt=SecretRef(file=str(secret)))
+    [file] = paths(tmp_path, local(tmp_path, lake, columns).export(0))
+    assert pq.ParquetFile(file).read().column("email").to_pylist() == [sha("a@x"), None, sha("c@x")]
+
+
+@pytest.mark.usefixtures("salt")
+def test_another_salt_is_never_mixed_with_the_old_one(
+    tmp_path: Path, lake: DeltaBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.commit_time(lake.write(PEOPLE), EARLY)
+    exporter = local(tmp_path, lake, HIDING)
+    first = exporter.export(0)
+    exporter.store.delete(first.files[0].path)
+    monkeypatch.setenv("PARTNER_SALT", "another horse altogether")
+    second = exporter.export(0, repair=Depth.LISTING)
+    assert {file.path for file in second.files}.isdisjoint({file.path for file in first.files})
+    assert second.document["columns"]["saltFingerprint"] != first.document["columns"]["saltFingerprint"]
+    lake.commit_time(lake.write(PEOPLE), datetime(2026, 11, 1, 8, 30, tzinfo=UTC))
+    request = exporter.request(1)
+    plan = exporter.plan(request)
+    monkeypatch.setenv("PARTNER_SALT", SALT)
+    with pytest.raises(StalePlan, match="have changed since this run began"):
+        exporter.publish(request, plan, exporter.stage(request, plan))
+
+
 # What is refused without the table
 
 
@@ -260,8 +377,22 @@ def test_partition_columns_may_be_left_out(tmp_path: Path) -> None:
         ({"include": ("a", "a.b")}, "include names a.b and a, which it is a part of; take one of them out"),
         ({"include": ("a.b",), "exclude": ("a",)}, "include names a.b, and exclude a; take one of them out"),
         ({"include": ("a",), "exclude": ("a",)}, "include names a, and exclude a; take one of them out"),
-        ({"include": ("a",), "exclude": ("b",)}, "exclude names b, which include leaves out already"),
+        ({"include": ("a",), "exclude": ("b",)}, "exclude names b, which include leaves out"),
         ({"include": ("a.",)}, "'a.' is no path of a column"),
+        ({"hash": ("a",)}, "hash needs a salt; write {env: NAME} or {file: PATH}"),
+        ({"salt": SecretRef(env="S")}, "salt is only for hash"),
+        ({"exclude": ("a",), "hash": ("a.b",), "salt": SecretRef(env="S")}, "exclude names a, and hash a.b; take one"),
+        (
+            {"mask": {"a": None}, "hash": ("a",), "salt": SecretRef(env="S")},
+            "hash names a, and mask a; take one of them",
+        ),
+        ({"mask": {"a": None, "a.b": "x"}}, "mask names a.b and a, which it is a part of"),
+        ({"mask": {"a": None}, "exclude": ("a.b",)}, "exclude names a.b, and mask a; take one of them out"),
+        (
+            {"mask": {"a": None}, "include": ("b",)},
+            "mask names a, which include leaves out; take it out, or include it",
+        ),
+        ({"mask": {"a": None}, "include": ("a.b",)}, "include names a.b, and mask a; take one of them out"),
     ],
 )
 def test_settings_that_contradict_each_other(settings: dict[str, Any], says: str) -> None:
@@ -272,3 +403,7 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], says: str
 
 def test_a_part_of_what_is_included_may_be_excluded() -> None:
     Columns(include=("a", "b.c"), exclude=("a.x", "b.c.d", "a.y"))
+
+
+def test_what_is_included_may_be_hashed_or_masked_as_a_whole() -> None:
+    Columns(include=("a", "b"), hash=("a",), mask={"b": None}, salt=SecretRef(env="S"))

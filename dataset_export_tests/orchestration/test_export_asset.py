@@ -1,5 +1,6 @@
 """The export as Dagster runs it: what a materialization shows, what is retried, what its checks see."""
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG
+from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.export.exporter import (
     START,
     Exporter,
@@ -38,6 +40,7 @@ from dataset_export_tests.export.exporter import (
     visible_data_files,
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
+from dataset_export_tests.secrets.search import Written, files, leaks
 
 KEY = dg.AssetKey(["hourly", "orders"])
 LAKE = dg.AssetKey(["lake", "orders"])
@@ -263,9 +266,23 @@ def test_columns_that_are_left_out_are_shown(world: World) -> None:
     result = world.run()
     assert result.success
     shown = metadata_of(result)
-    assert shown["columns"] == world.manifest().document["columns"] == {"leftOut": ["name"]}
+    assert shown["columns"] == world.manifest().document["columns"] == {"leftOut": ["name"], "hashed": [], "masked": []}
     assert [column.name for column in shown["dagster/column_schema"].columns] == ["id"]
     assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+def test_a_salt_is_nowhere_to_be_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = "zq7-correct-horse-battery-staple"
+    monkeypatch.setenv("PARTNER_SALT", salt)
+    columns = Columns(hash=("name",), salt=SecretRef(env="PARTNER_SALT"))
+    world.flow = replace(world.flow, columns={"orders": columns})
+    result = world.run()
+    assert result.success
+    assert metadata_of(result)["columns"]["hashed"] == ["name"]
+    assert rows_by_manifest(world.store, "name")[hashlib.sha256(f"{salt}n1".encode()).hexdigest()] == 2
+    spec = world.definitions.resolve_asset_graph().get(KEY)
+    told = [Written("events", repr(result.all_events).encode()), Written("asset", repr(spec).encode())]
+    assert leaks([*told, *files(world.folder), *files(Path(world.instance.root_directory))], [salt]) == []
 
 
 def test_columns_that_are_not_there_fail_the_plan(world: World) -> None:
