@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dataset_export import __version__
+from dataset_export.cli.alerting import alerts
 from dataset_export.cli.datasets import datasets
 from dataset_export.cli.delivered import manifest, sweep
 from dataset_export.cli.demo import demo
@@ -100,6 +101,7 @@ for command in (
     usage,
     doctor,
     policy,
+    alerts,
     demo,
 ):
     cli.add_command(command)

@@ -12,6 +12,7 @@ import dagster as dg
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from dataset_export.alerts.channel import Channel
 from dataset_export.cli.main import cli
 from dataset_export.cli.session import Session
 from dataset_export.destinations.contract import Store
@@ -44,6 +45,7 @@ class DeclaredCatalog:
     organization: Organization = field(default_factory=Organization)
     catalogued: tuple[Dataset, ...] = ()
     licenses: Licenses | None = None
+    channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
 
     @property
     def datasets(self) -> Mapping[str, Dataset]:
@@ -116,6 +118,7 @@ class World:
         destination: DestinationIOManager | None = None,
         datasets: tuple[Dataset, ...] = (),
         licenses: Licenses | None = None,
+        channels: tuple[Channel, ...] = (),
     ) -> Session:
         flows = dataflows or (self.dataflow(),)
         catalog = DeclaredCatalog(
@@ -123,6 +126,7 @@ class World:
             {"out": destination or LocalDestination(folder=str(self.delivered))},
             catalogued=datasets,
             licenses=licenses,
+            channels={channel.id: channel for channel in channels},
         )
         return Session(load_catalog=lambda: catalog, open_instance=self.instance)  # type: ignore[arg-type]
 
