@@ -16,7 +16,7 @@ KEPT = 100
 """Alerts of a dataflow that are kept to be listed after they were sent or given up, the newest."""
 
 REMEMBERED = timedelta(days=7)
-"""How long a key that nobody makes any more is kept, so that it is not told again."""
+"""How long it is remembered that something was told, so that it is not told again, after it was made last."""
 
 
 class State(StrEnum):
@@ -71,23 +71,25 @@ class Outbox:
     Attributes:
         since: nothing that happened earlier is told: when its alerts were first watched.
         entries: oldest first.
-        told: keys of what was told, or had nobody to hear it, and when each was last made.
+        told: keys of what was told, or had nobody to hear it, and until when each is remembered.
     """
 
     since: datetime
     entries: tuple[Entry, ...] = ()
     told: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
-    def with_alerts(self, alerts: Iterable[Alert], rules: AlertRules, now: datetime) -> "Outbox":
-        """Put alerts in for the channels that hear of them, unless they were told before."""
+    def with_alerts(
+        self, alerts: Iterable[Alert], rules: AlertRules, now: datetime, *, remembered: timedelta = REMEMBERED
+    ) -> "Outbox":
+        """Put alerts in for the channels that hear of them, unless they were told before and that is `remembered`."""
         entries, told = list(self.entries), dict(self.told)
         for alert in alerts:
             if not set(alert.keys) <= set(told):
                 entries += [Entry(alert, channel, due_at=now) for channel in rules.channels(alert.event)]
             for key in alert.keys:
                 # Noted once a day is enough to remember it, and spares a write at every tick.
-                if key not in told or told[key] < now - timedelta(days=1):
-                    told[key] = now
+                if key not in told or told[key] < now + remembered - timedelta(days=1):
+                    told[key] = now + remembered
         return replace(self, entries=tuple(entries), told=told)
 
     def knows(self, key: str) -> bool:
@@ -107,8 +109,8 @@ class Outbox:
         return replace(self, entries=tuple(after if entry is before else entry for entry in self.entries))
 
     def pruned(self, now: datetime) -> "Outbox":
-        """Without keys that nobody makes any more and all but the newest entries that are done."""
+        """Without keys that need not be remembered any more, and with the newest only of the entries that are done."""
         done = [entry for entry in self.entries if entry.due_at is None]
         gone = {id(entry) for entry in done[:-KEPT]}
-        told = {key: made for key, made in self.told.items() if made >= now - REMEMBERED}
+        told = {key: until for key, until in self.told.items() if until >= now}
         return replace(self, entries=tuple(entry for entry in self.entries if id(entry) not in gone), told=told)

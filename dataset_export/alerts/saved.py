@@ -14,7 +14,7 @@ def outbox_text(outbox: Outbox) -> str:
         {
             "since": outbox.since.isoformat(),
             "entries": [_entry_document(entry) for entry in outbox.entries],
-            "told": {key: made.isoformat() for key, made in outbox.told.items()},
+            "told": {key: until.isoformat() for key, until in outbox.told.items()},
         }
     )
 
@@ -25,7 +25,7 @@ def outbox_from(text: str) -> Outbox:
     return Outbox(
         since=datetime.fromisoformat(document["since"]),
         entries=tuple(_entry_from(entry) for entry in document["entries"]),
-        told={key: datetime.fromisoformat(made) for key, made in document["told"].items()},
+        told={key: datetime.fromisoformat(until) for key, until in document["told"].items()},
     )
 
 

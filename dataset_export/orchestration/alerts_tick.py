@@ -35,6 +35,9 @@ PAGE = 500
 SETTLED = timedelta(seconds=10)
 """How old news is when it is told: whether Dagster retries a run is noted a moment after the run has failed."""
 
+HANDED_OVER = timedelta(days=400)
+"""How long it is remembered that something handed over was told: others hand over again what holds for a licence year."""
+
 OVERLAP = timedelta(minutes=10)
 """How far each tick looks back beyond the one before: clocks of machines differ. What was told is known by its keys."""
 
@@ -130,11 +133,14 @@ def alerts_tick(
     saved = load_outboxes(instance, names)
     outboxes = {name: saved.get(name) or Outbox(since=now) for name in names}
     seen_until = max(now - SETTLED, cursor.seen_until)
-    found, seen_until = _happened(instance, watched, outboxes, cursor.seen_until, seen_until)
-    for name, alerts in posted(instance, names).items():
-        found.setdefault(name, []).extend(alert for alert in alerts if alert.happened_at >= now - REMEMBERED)
+    heard = [one for one in watched if one.rules.routes]
+    found, seen_until = _happened(instance, heard, outboxes, cursor.seen_until, seen_until)
+    handed_over = posted(instance, names)
     for name, before in outboxes.items():
-        after = before.with_alerts(found.get(name, []), rules.get(name, AlertRules()), now).pruned(now)
+        rule = rules.get(name, AlertRules())
+        news = [alert for alert in handed_over.get(name, []) if alert.happened_at >= now - REMEMBERED]
+        after = before.with_alerts(found.get(name, []), rule, now)
+        after = after.with_alerts(news, rule, now, remembered=HANDED_OVER).pruned(now)
         outboxes[name] = after
         if after != saved.get(name):
             save_outbox(instance, name, after)

@@ -9,15 +9,16 @@ from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunRecord
 
 from dataset_export.alerts.exports import Delivery, ExportRun, Outcome
 from dataset_export.alerts.volume import HISTORY
+from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time, parse_export_time
 from dataset_export.export.schema_change import OnSchemaChange, change_in
 from dataset_export.orchestration.faults import BLOCKED_BY_CHECK, step_fault, step_prefix
-from dataset_export.orchestration.ledger import TABLE_VERSIONS_KEY
+from dataset_export.orchestration.ledger import TABLE_VERSIONS_KEY, materialized_export_times
 from dataset_export.orchestration.metadata import SCHEMA_CHANGE_KEY
-from dataset_export.orchestration.names import DATAFLOW_TAG, export_key
+from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG, export_key
+from dataset_export.orchestration.owed import History
 
-PARTITION_TAG = "dagster/partition"
 WILL_RETRY_TAG = "dagster/will_retry"
 
 DELIVERIES = 50
@@ -51,7 +52,7 @@ class DataflowsOf:
     def __call__(self, run: DagsterRun) -> list[Dataflow]:
         """Those of its job, or, where it was launched from the pages of assets, those of the assets. None for a run that
         exports nothing, such as one of checks alone."""
-        if PARTITION_TAG not in run.tags:
+        if not _is_export_time(run.tags.get(PARTITION_TAG, "")):
             return []
         selected = run.asset_selection or ()
         found = {self._by_key[key].name: self._by_key[key] for key in selected if key in self._by_key}
@@ -92,16 +93,28 @@ def not_in_time(
 ) -> dict[datetime, tuple[str, ...]]:
     """Export times, and ids of their datasets, that were not delivered within a time, also if they are by now."""
     keys = {format_export_time(export_time): export_time for export_time in export_times}
+    history = History(dataflow, instance)
     late: dict[datetime, tuple[str, ...]] = {}
     for dataset in dataflow.datasets if keys else ():
         wanted = dg.AssetRecordsFilter(asset_key=export_key(dataflow, dataset), asset_partitions=list(keys))
         found = instance.fetch_materializations(wanted, limit=DELIVERIES * len(keys), ascending=True).records
         # The first delivery counts; later ones are resends.
         first = {record.partition_key: record.timestamp for record in reversed(found)}
+        absent = sorted(key for key in keys if key not in first)
+        owed = set(history.owed(dataset, absent)) if absent else set[str]()
         for key, export_time in keys.items():
-            if key not in first or first[key] > (export_time + within).timestamp():
+            if key in owed or (key in first and first[key] > (export_time + within).timestamp()):
                 late[export_time] = (*late.get(export_time, ()), dataset.id)
     return late
+
+
+def _is_export_time(text: str) -> bool:
+    """Whether a partition is one of ours; by hand, a run can be given any."""
+    try:
+        parse_export_time(text)
+    except UsageError:
+        return False
+    return True
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> list[dg.DagsterEvent]:
@@ -145,7 +158,7 @@ def _earlier_records(
     nothing about the others."""
     if not _comparable(metadata):
         return ()
-    earlier = sorted(one for one in instance.get_materialized_partitions(key) if one < partition)[-HISTORY:]
+    earlier = sorted(one for one in materialized_export_times(instance, key) if one < partition)[-HISTORY:]
     if not earlier:
         return ()
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=earlier)

@@ -118,10 +118,11 @@ def test_old_keys_and_old_entries_go_and_pending_ones_stay() -> None:
     for number, entry in enumerate(box.entries):
         if number >= 10:
             box = box.with_entry(entry, entry.sent(NOW))
+    box = box.with_alerts([alert("long")], AlertRules(), NOW, remembered=2 * REMEMBERED)
     later = NOW + REMEMBERED
     box = box.with_alerts([alert("new")], rules, later)
     pruned = box.pruned(later + timedelta(seconds=1))
-    assert set(pruned.told) == {"new"}
+    assert set(pruned.told) == {"new", "long"}
     states = [entry.state for entry in pruned.entries]
     assert (states.count(State.PENDING), states.count(State.SENT)) == (11, KEPT)
     assert pruned.entries[10].alert.keys == ("020",)

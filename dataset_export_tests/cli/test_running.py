@@ -11,7 +11,7 @@ from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.cli.world import World, at
 
 
-def test_run_delivers_records_and_reports(world: World) -> None:
+def test_s8_run_now_delivers_records_and_reports(world: World) -> None:
     result = world.call("run", "flow", "--export-time", at(0), "--json")
     assert result.exit_code == 0, result.output
     (run,) = json.loads(result.stdout)["runs"]
@@ -62,7 +62,7 @@ def test_run_leaves_out_what_is_delivered(world: World) -> None:
     assert world.visible() == before
 
 
-def test_resend_replaces_what_was_delivered(world: World) -> None:
+def test_s8_resend_of_one_dataset_or_all_replaces_what_was_delivered(world: World) -> None:
     never = world.call("resend", "flow", "--export-time", at(0))
     assert (never.exit_code, len(never.stderr.splitlines())) == (2, 1)
     assert "use `run`" in never.stderr
@@ -75,6 +75,9 @@ def test_resend_replaces_what_was_delivered(world: World) -> None:
     assert {path for path in before & after if path.startswith("a/")} == set()
     assert {path for path in before if path.startswith("b/")} <= after
     assert len(after) == len(before)
+    (both,) = world.json("resend", "flow", "--export-time", at(0))["runs"]
+    assert [part["records"] for part in both["datasets"]] == [10, 10]
+    assert not set(world.visible()) & after
 
 
 @pytest.mark.parametrize(

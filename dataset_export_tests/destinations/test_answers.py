@@ -42,7 +42,7 @@ RULES = (
         ("", 0, ConfigError, "fields"),
     ],
 )
-def test_code_then_status_then_the_table_of_all(
+def test_s8_code_then_status_then_the_table_of_all(
     code: str, status: int, expected: type[ExportError], advice: str
 ) -> None:
     error = meaning("the thing answered", RULES, code=code, status=status)
@@ -52,7 +52,7 @@ def test_code_then_status_then_the_table_of_all(
 
 
 @given(st.integers(500, 599))
-def test_failures_of_a_server_are_transient(status: int) -> None:
+def test_s8_failures_of_a_server_are_transient(status: int) -> None:
     assert type(meaning("s", (), code="", status=status)) is (StorageFull if status == 507 else TransientError)
 
 

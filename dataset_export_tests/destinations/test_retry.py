@@ -38,7 +38,7 @@ asks = st.none() | st.floats(0, 2 * LONGEST_WAIT_SECONDS)
 
 
 @given(st.lists(asks, max_size=8), st.integers(1, 6))
-def test_every_sequence_of_failures(asked: list[Asked], tries: int) -> None:
+def test_s8_every_sequence_of_failures(asked: list[Asked], tries: int) -> None:
     waits, calls, error = tried(asked, tries=tries)
     patient = [one is None or one <= LONGEST_WAIT_SECONDS for one in asked]
     stops = patient.index(False) + 1 if False in patient else len(asked) + 1
@@ -58,7 +58,7 @@ def test_waits_differ() -> None:
 
 
 @pytest.mark.parametrize("error", [AccessDenied("no"), KeyError("no"), KeyboardInterrupt()])
-def test_other_errors_come_out_at_once(error: BaseException) -> None:
+def test_s8_other_errors_come_out_at_once(error: BaseException) -> None:
     calls = 0
 
     def call() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +19,15 @@ from dataset_export.alerts.outbox import FIRST_WAIT, Outbox, State
 from dataset_export.errors import TransientError
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import Frequency, format_export_time, make_schedule
+from dataset_export.export.settings import settings_of
 from dataset_export.orchestration import alerts_tick as tick_module
 from dataset_export.orchestration.alert_store import ORGANIZATION, load_outboxes, post, save_outbox
 from dataset_export.orchestration.alerts import alert_definitions
 from dataset_export.orchestration.alerts_tick import SETTLED, Cursor, Tick, Watched, alerts_tick
+from dataset_export.orchestration.handover import tell_notice
+from dataset_export.orchestration.ledger import SETTINGS_KEY
 from dataset_export.orchestration.names import DATAFLOW_TAG
+from dataset_export.orchestration.notices import Notice, NoticeKind
 from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.orchestration.test_schedule import EVENTS, ORDERS, dataflow
 from dataset_export_tests.secrets.search import files, leaks
@@ -255,6 +259,18 @@ def test_s8_when_it_arrived_decides_not_when_it_is_judged(
     assert len(receiver.taken) == told
 
 
+def test_s8_an_export_time_that_a_dataset_is_not_owed_is_not_late(center: Center, receiver: Receiver) -> None:
+    """The schedule became this one after the export time had passed; the last export was under the one before it."""
+    flow = dataflow(make_schedule(Frequency.DAILY, SCHEDULE.start, at="23:59"))
+    partition = format_export_time(center.export_time(1))
+    for dataset, key in zip(flow.datasets, (ORDERS, EVENTS), strict=True):
+        settings = dict(settings_of(flow, dataset, "file:///partner"))
+        metadata = {SETTINGS_KEY: dg.MetadataValue.json(settings)}
+        center.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+    center.go_to(center.export_time(1) + timedelta(hours=2))
+    assert receiver.taken == []
+
+
 def test_a_disabled_dataflow_is_never_late(center: Center, receiver: Receiver) -> None:
     center.flow = dataflow(SCHEDULE, enabled=False)
     center.go_to(center.export_time(2) + timedelta(hours=2))
@@ -451,6 +467,25 @@ def test_what_others_post_is_told_once(center: Center, receiver: Receiver) -> No
     for _ in range(20):
         center.tick(timedelta(days=1))
     assert len(receiver.taken) == 2
+    center.tick(timedelta(days=100))
+    post(center.instance, ORGANIZATION, replace(usage, happened_at=center.now), center.now)
+    center.tick()
+    assert len(receiver.taken) == 2, "told once in a licence year, however seldom it is handed over"
+
+
+def test_s8_an_end_that_is_near_and_one_that_has_come_are_told_once(center: Center, receiver: Receiver) -> None:
+    end = datetime(2026, 12, 1, tzinfo=UTC)
+    notices = [Notice(NoticeKind.END_NEAR, center.flow, "flow ends in some days", end, days) for days in (7, 1)]
+    for notice in (*notices, Notice(NoticeKind.ENDED, center.flow, "flow has ended; set a later end", end)):
+        for _ in range(2):
+            tell_notice(center.instance, notice)
+            center.tick()
+    assert receiver.titles == [
+        "flow: the end is near, 2026-12-01 00:00 UTC",
+        "flow: the end is near, 2026-12-01 00:00 UTC",
+        "flow: ended on 2026-12-01 00:00 UTC",
+    ]
+    assert receiver.taken[2]["message"] == "flow has ended; set a later end"
 
 
 # As Dagster runs it

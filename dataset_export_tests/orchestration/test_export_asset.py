@@ -180,7 +180,7 @@ def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 # What it shows
 
 
-def test_a_materialization_shows_counts_places_schema_and_lineage(world: World) -> None:
+def test_s8_a_materialization_shows_counts_places_schema_and_lineage(world: World) -> None:
     result = world.run()
     assert result.success
     shown = metadata_of(result)
@@ -199,6 +199,8 @@ def test_a_materialization_shows_counts_places_schema_and_lineage(world: World) 
     ]
     lineage = shown["dagster/column_lineage"].deps_by_column
     assert lineage["id"] == [dg.TableColumnDep(asset_key=LAKE, column_name="id")]
+    assert shown["records_excluded"] == 0
+    assert shown["export_time"] == START.timestamp()
     assert shown["started_at"] <= shown["ended_at"]
     assert shown["adopted"] is False
 
@@ -239,7 +241,7 @@ def test_all_checks_run_after_the_export_and_pass(world: World) -> None:
     assert {one.partition for one in evaluations} == {at(0)}
 
 
-def test_counts_are_those_of_each_export_time(world: World) -> None:
+def test_s8_counts_are_those_of_each_export_time(world: World) -> None:
     assert metadata_of(world.run(0))["dagster/partition_row_count"] == 6
     world.append(7)
     shown = metadata_of(world.run(1))
@@ -337,7 +339,7 @@ def test_a_changed_schema_that_is_not_wanted_fails_the_plan(world: World) -> Non
 
 
 @pytest.mark.parametrize("method", ["check", "stage", "publish", "put"])
-def test_a_failure_of_the_system_is_retried_with_growing_waits(
+def test_s8_a_failure_of_the_system_is_retried_with_growing_waits(
     world: World, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.001)
@@ -365,7 +367,7 @@ def test_a_failure_of_the_system_is_retried_with_growing_waits(
             assert 0.75 <= wait / (0.001 * 2**number) <= 1.25
 
 
-def test_a_failure_that_stays_ends_the_run_after_some_retries(world: World) -> None:
+def test_s8_a_failure_that_stays_ends_the_run_after_some_retries(world: World) -> None:
     def fail(name: str, argument: Any) -> None:
         if name == "check":
             raise TransientError("the network is down")
@@ -375,7 +377,7 @@ def test_a_failure_that_stays_ends_the_run_after_some_retries(world: World) -> N
     assert world.watched.calls["check"] == failures.MAX_RETRIES + 1
 
 
-def test_a_permanent_error_is_not_retried_and_says_what_is_wrong(world: World) -> None:
+def test_s8_a_permanent_error_is_not_retried_and_says_what_is_wrong(world: World) -> None:
     def refuse(name: str, argument: Any) -> None:
         if name == "check":
             raise AccessDenied("the bucket refused the credentials; renew them")
