@@ -50,11 +50,16 @@ def machine(*packages: str) -> str:
 
 
 def _sample(process: subprocess.Popen[str], peak: list[int]) -> None:
-    """Largest resident memory of the process and its children, looked at every 20 ms."""
+    """Largest resident memory of the process and its children, looked at every 20 ms. A child counts from the second look
+    on: until it runs a program of its own, the pages that it is seen to have are those of its parent."""
+    known: set[int] = set()
     while process.poll() is None:
         try:
             parent = psutil.Process(process.pid)
-            peak[0] = max(peak[0], sum(p.memory_info().rss for p in [parent, *parent.children(recursive=True)]))
+            children = parent.children(recursive=True)
+            counted = [parent, *(child for child in children if child.pid in known)]
+            peak[0] = max(peak[0], sum(one.memory_info().rss for one in counted))
+            known = {child.pid for child in children}
         except psutil.NoSuchProcess:
             continue
         time.sleep(0.02)
