@@ -114,8 +114,8 @@ class OpenFile:
         self._session = use.session
         self._file = file
 
-    def begin_write(self, data: bytes, offset: int) -> Future[None]:
-        """Begin to write `data` at `offset`; errors of the future are ours."""
+    def begin_write(self, data: bytes | bytearray, offset: int) -> Future[None]:
+        """Begin to write `data` at `offset`, which stays as it is meanwhile; errors of the future are ours."""
         return self._begin("stage", self._session.write(self._file, data, offset))
 
     def begin_read(self, size: int, offset: int) -> Future[bytes]:

@@ -104,7 +104,7 @@ class SFTPClient:
             raise asyncssh.SFTPOpUnsupported(f"the server does not offer {name}")
         return await self.ask(Kind.EXTENDED, string(name.encode()), *fields, expect=expect)
 
-    async def write(self, handle: bytes, data: bytes, offset: int) -> None:
+    async def write(self, handle: bytes, data: bytes | bytearray, offset: int) -> None:
         """Write `data` to an open file at `offset`, by several requests. Raises as `ask` does."""
         view, size = memoryview(data), _even_size(len(data), self.most_written)
         pieces = [(at, view[at : at + size]) for at in range(0, len(data), size)]

@@ -114,7 +114,7 @@ class Session:
         """Up to `size` bytes from `offset`, by several requests at once."""
         return await self._answer(self._client.read(file, size, offset))
 
-    async def write(self, file: Handle, data: bytes, offset: int) -> None:
+    async def write(self, file: Handle, data: bytes | bytearray, offset: int) -> None:
         """Write `data` at `offset`, by several requests at once."""
         await self._answer(self._client.write(file, data, offset))
 

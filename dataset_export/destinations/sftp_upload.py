@@ -13,8 +13,8 @@ from dataset_export.errors import ExportError
 if TYPE_CHECKING:
     from dataset_export.destinations.sftp_calls import OpenFile, SFTPCalls
 
-CHUNK_BYTES = 1 << 20
-CHUNKS_ON_THEIR_WAY = 6
+CHUNK_BYTES = 2 << 20
+CHUNKS_ON_THEIR_WAY = 3
 """Each is sent as several requests; memory per file is bounded by one more than these."""
 
 
@@ -84,10 +84,10 @@ class SFTPUpload:
 
     def _flush(self) -> None:
         if self._buffer:
-            data, self._buffer = bytes(self._buffer), bytearray()
+            data, self._buffer = self._buffer, bytearray()
             self._send(data)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes | bytearray) -> None:
         if len(self._sending) >= CHUNKS_ON_THEIR_WAY:
             self._sending.popleft().result()
         self._sending.append(self._opened.begin_write(data, self._sent))
