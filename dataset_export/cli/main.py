@@ -1,5 +1,6 @@
 """The command itself: its commands, its one global flag, and how errors leave it."""
 
+import re
 import sys
 import traceback
 from typing import Any
@@ -43,7 +44,8 @@ class OneLine(click.ClickException):
     """An error as a person sees it: `error: …`, one line on stderr."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
+        # Several findings in declarations come a line each.
+        super().__init__(" ".join(re.sub(r"\n(?=\S+:\d+: )", "; ", message).split()))
         # click declares the code on the class and reads it from the instance.
         self.__dict__["exit_code"] = exit_code
 

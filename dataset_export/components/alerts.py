@@ -46,7 +46,7 @@ def alert_rules(attributes: AlertsAttributes, channels: Collection[str], source:
     for number, route in enumerate(attributes.to):
         if route.channel not in channels:
             there_are = f"there are {', '.join(sorted(channels))}" if channels else "none is declared"
-            message = f"there is no alert channel {route.channel!r}; {there_are}"
+            message = f"there is no alert channel {route.channel!r}; {there_are}; declare an AlertChannel of this id"
             raise source.error(message, "alerts", "to", number, "channel")
     return AlertRules(
         routes=tuple(Route(route.channel, route.events) for route in attributes.to),

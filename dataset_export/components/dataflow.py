@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from dataset_export.alerts.alert import AlertRules
 from dataset_export.components.access import DataflowOwner
@@ -34,23 +34,34 @@ from dataset_export.export.schedule import Frequency, Schedule, make_schedule
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.names import JOBS_OF_THE_PROJECT
+from dataset_export.suggestion import did_you_mean
 
 LOG = logging.getLogger("dataset_export")
 
 
-def _moment(written: str) -> str:
+def _moment(written: object) -> object:
     try:
-        datetime.fromisoformat(written)
+        datetime.fromisoformat(str(written))
     except ValueError:
-        raise ValueError(f"{written!r} is no time; write 2026-11-02 or 2026-11-02T08:00 (UTC)") from None
+        said = "nothing stands here" if written is None else f"{written!r} is no time"
+        raise ValueError(f"{said}; write 2026-11-02 or 2026-11-02T08:00 (UTC)") from None
     return written
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+
+
+def _end(written: object) -> object:
+    if not isinstance(written, str):
+        raise ValueError("this is no time; write 2026-11-02 (the end of that day), 2026-11-02T08:00 or never (UTC)")
+    return written
+
+
+End = Annotated[str, BeforeValidator(_end)]
 
 
 def _time_of_day(written: object) -> object:
-    if isinstance(written, int):
+    if isinstance(written, int | float):
         raise ValueError("YAML read this as a number; put it in quotes, for example at: '12:00'")
     return written
 
@@ -70,7 +81,7 @@ class ScheduleAttributes(Attributes):
     )
     every_hours: int | None = Field(default=None, description="3, 6, 8 or 12; for hourly.")
     cron: str | None = Field(default=None, description="Minute, hour, day, month, weekday in UTC; for cron.")
-    end: str | None = Field(
+    end: End | None = Field(
         default=None,
         description="No export is at or after it: a time, a date (the end of that day) or never. Default: six months "
         "after start.",
@@ -132,6 +143,23 @@ class DataflowAttributes(Attributes):
     enabled: bool = Field(default=True, description="Whether its schedule runs. Its history stays when it does not.")
 
 
+def _schedule(written: ScheduleAttributes, source: Source) -> Schedule:
+    try:
+        return make_schedule(
+            written.frequency,
+            datetime.fromisoformat(written.start),
+            at=written.at,
+            every_hours=written.every_hours,
+            cron=written.cron,
+            end=written.end,
+            created=datetime.fromisoformat(written.created) if written.created else None,
+        )
+    except ConfigError as error:
+        # Its sentences begin with the field that they are about.
+        field = str(error).partition(" ")[0]
+        raise source.error(str(error), "schedule", *([field] if field in written.model_fields_set else [])) from None
+
+
 @dataclass(frozen=True)
 class _Checked:
     """What can be checked of a dataflow without knowing the other declarations."""
@@ -163,17 +191,7 @@ class Dataflow(Declaration):
             if attributes.name in JOBS_OF_THE_PROJECT:
                 what = JOBS_OF_THE_PROJECT[attributes.name]
                 raise ConfigError(f"the dataflow name {attributes.name!r} is that of {what}; take another one")
-        written = attributes.schedule
-        with source.blaming("schedule"):
-            schedule = make_schedule(
-                written.frequency,
-                datetime.fromisoformat(written.start),
-                at=written.at,
-                every_hours=written.every_hours,
-                cron=written.cron,
-                end=written.end,
-                created=datetime.fromisoformat(written.created) if written.created else None,
-            )
+        schedule = _schedule(attributes.schedule, source)
         with source.blaming("folder"):
             folder = FolderTemplate(attributes.folder)
         columns = columns_by_dataset(attributes.columns, attributes.datasets, source)
@@ -252,7 +270,9 @@ class Dataflow(Declaration):
                 if others
                 else "declare it, or name another"
             )
-            raise ConfigError(f"{places[self.key]}: there is no {of_type.kind} {key!r}; {there_are}; {way_out}")
+            raise ConfigError(
+                f"{places[self.key]}: there is no {of_type.kind} {key!r}; {there_are}; {way_out}{did_you_mean(key, known)}"
+            )
         return known[key]
 
     def _encoding(self, inherited: Encoding) -> Encoding:

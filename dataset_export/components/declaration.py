@@ -85,9 +85,9 @@ def _by_key(declarations: list[AnyDeclaration]) -> Mapping[str, AnyDeclaration]:
     for one in declarations:
         if (first := found.setdefault(one.key, one)) is not one:
             other = first.source.at(one.key_attribute)
-            raise one.source.error(
-                f"there is a {one.kind} {one.key!r} already, at {other}; rename one of the two", one.key_attribute
-            )
+            what = f"a {one.kind} {one.key!r}" if one.key != one.kind else f"an {one.kind}"
+            way_out = "rename one of the two" if one.key != one.kind else "keep one of the two"
+            raise one.source.error(f"there is {what} already, at {other}; {way_out}", one.key_attribute)
     return found
 
 
@@ -129,7 +129,11 @@ def _render(template: str, scope: Mapping[str, Any], source: Source, path: tuple
     try:
         return environment.from_string(template).render(**scope)
     except (TemplateError, ConfigError, ResolutionException) as error:
-        raise source.error(f"the template {template!r} cannot be rendered: {error}", *path) from None
+        raise source.error(
+            f"the template {template!r} cannot be rendered: {str(error).rstrip('.')}; correct it, for example to "
+            "{{ env.NAME }} for an environment variable",
+            *path,
+        ) from None
 
 
 OWNER = r"team:\S+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}"

@@ -1,6 +1,7 @@
 """The component `Destination`."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Annotated, ClassVar, Self
 
 import dagster as dg
@@ -22,6 +23,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.encoding.contract import Encoding
 from dataset_export.encoding.encode import check_encoding
+from dataset_export.errors import ConfigError
 from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
@@ -39,6 +41,15 @@ AnyType = (
 
 class DestinationAttributes(RootModel[Annotated[AnyType, Field(discriminator="type")]]):
     """Attributes of a destination; `type` says which."""
+
+
+def _named_in(message: str, fields: Collection[str]) -> str:
+    """The field that a check is about which knows no YAML: the one of those written that its sentence names."""
+    if "TLS" in message:
+        return "endpoint_url"
+    text = message.replace("_", " ")
+    longest_first = sorted(set(fields) - {"id", "name", "type"}, key=len, reverse=True)
+    return next((field for field in longest_first if re.search(rf"\b{field.replace('_', ' ')}\b", text)), "folder")
 
 
 @dg.scaffold_with(TemplateScaffolder)
@@ -89,9 +100,10 @@ class Destination(Declaration):
                 max_concurrent_exports=attributes.max_concurrent_exports,
                 files_expire_after=io_manager.files_expire_after,
             )
-        # Reaches nothing and reads no secret: it only checks the fields.
-        with source.blaming("endpoint_url" if getattr(attributes, "endpoint_url", None) else "folder"):
-            io_manager.build_store()
+        try:
+            io_manager.build_store()  # reaches nothing and reads no secret: it only checks the fields
+        except ConfigError as error:
+            raise source.error(str(error), _named_in(str(error), attributes.model_fields_set)) from None
         return cls(value, io_manager, source, secrets)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -18,7 +18,7 @@ from dagster_shared.serdes.objects import EnvRegistryKey
 from dagster_shared.serdes.objects.package_entry import json_for_all_components
 from dagster_shared.utils.config import discover_config_file
 
-from dataset_export.components.documents import first_fault
+from dataset_export.components.documents import first_fault, first_unreadable
 from dataset_export.errors import ConfigError, ExportError
 
 DEFS_VARIABLE = "DATASET_EXPORT_DEFS"
@@ -40,7 +40,7 @@ def project_tree(project_root: Path | None = None, defs_folder: Path | None = No
         defs_folder: default: the folder that `DATASET_EXPORT_DEFS` names, else `dataset_export/defs`.
 
     Raises:
-        ConfigError: when there is no such folder.
+        ConfigError: when there is no such folder, or a file in it is not YAML.
     """
     named = os.environ.get(DEFS_VARIABLE)
     if defs_folder is None and named:
@@ -50,6 +50,8 @@ def project_tree(project_root: Path | None = None, defs_folder: Path | None = No
     if project_root is None:
         config = discover_config_file(folder)
         project_root = config.parent if config is not None else folder.parent
+    if (fault := first_unreadable(folder)) is not None:
+        raise ConfigError(fault)
     return ComponentTree(defs_module=module, project_root=project_root.absolute())
 
 

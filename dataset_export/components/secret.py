@@ -40,7 +40,9 @@ def secret_reference(written: object) -> SecretRef:
     if len(reference) != 1 or not set(reference) <= {"env", "file"}:
         raise ValueError(f"this is no reference to a secret; {_ADVICE}")
     [(kind, value)] = reference.items()
-    if not isinstance(value, str) or not value.strip() or "{" in value:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError(f"'{kind}' names nothing; {_ADVICE}")
+    if not isinstance(value, str) or "{" in value:
         raise ValueError(f"'{kind}' takes a plain text without templates; {_ADVICE}")
     if kind == "file":
         return SecretRef(file=value)
@@ -58,6 +60,10 @@ def storage_option(written: object) -> str | SecretRef:
         return str(written).lower()
     if isinstance(written, str | int | float):
         return str(written)
+    if not isinstance(written, Mapping):
+        raise ValueError(
+            "an option takes a text, a number, true or false, or a reference to a secret; write one of them"
+        )
     return secret_reference(written)
 
 

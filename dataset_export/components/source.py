@@ -1,19 +1,17 @@
 """Where in the YAML something is written, so that every refusal names its file and line."""
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
 
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, ValidationError
 
+from dataset_export.components.findings import Key, findings
 from dataset_export.errors import ConfigError
 from dataset_export.secret_refs import SecretRef
-
-Key = str | int
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Source:
 
     def refusal(self, error: ValidationError, model: type[BaseModel]) -> ConfigError:
         """All of pydantic's findings, one a line, in our words. What was written is not repeated: it may be a secret."""
-        return ConfigError("\n".join(self._finding(dict(finding), model) for finding in error.errors()))
+        return ConfigError("\n".join(f"{self.at(*found.path)}: {found.what}" for found in findings(error, model)))
 
     def path(self, written: str, *path: Key) -> str:
         """A local path made absolute (from the project root), or an `s3://` URL as it is.
@@ -76,55 +74,7 @@ class Source:
         """A reference whose file, if it is one, is absolute."""
         return ref if ref.file is None else SecretRef(file=str(self.project_root / Path(ref.file).expanduser()))
 
-    def _finding(self, finding: Mapping[str, object], model: type[BaseModel]) -> str:
-        path = cast("tuple[Key, ...]", finding["loc"])
-        if path and path[0] in variants(model):
-            model, path = variants(model)[str(path[0])], path[1:]
-        dotted = ".".join(str(part) for part in path)
-        context = cast("Mapping[str, object]", finding.get("ctx", {}))
-        match finding["type"]:
-            case "extra_forbidden":
-                known = ", ".join(_fields_at(model, path[:-1]))
-                what = f"the key {dotted!r} is not known; keys here are {known}"
-            case "missing":
-                what = f"{dotted!r} is missing; add it"
-            case "union_tag_not_found":
-                path, what = ("type",), f"'type' is missing; it is one of {', '.join(variants(model))}"
-            case "union_tag_invalid":
-                path, what = ("type",), f"type is {context['tag']!r}; it has to be one of {', '.join(variants(model))}"
-            case "value_error":
-                what = f"{dotted}: {context['error']}" if dotted else str(context["error"])
-            case _:
-                what = f"{dotted}: {finding['msg']}"
-        return f"{self.at(*path)}: {what}"
-
 
 def short(file: Path) -> str:
     """A file as a person would name it here: relative to the working folder when it is inside."""
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
-
-
-def variants(model: type[BaseModel]) -> Mapping[str, type[BaseModel]]:
-    """The models of a union that `type` tells apart, by that type; none for any other model."""
-    root = model.model_fields.get("root")
-    if root is None or root.discriminator != "type":
-        return {}
-    members = cast("tuple[type[BaseModel], ...]", getattr(root.annotation, "__args__", ()))
-    return {member.model_fields["type"].annotation.__args__[0]: member for member in members}  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-
-
-def _fields_at(model: type[BaseModel], path: tuple[Key, ...]) -> list[str]:
-    annotation: Any = model
-    for part in path:
-        found = _model_in(annotation)
-        if found is not None and part in found.model_fields:
-            annotation = found.model_fields[str(part)].annotation
-    found = _model_in(annotation)
-    return list(found.model_fields) if found is not None else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model of a field, of the items of a list or of the values of a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for one in get_args(annotation) if (found := _model_in(one)) is not None), None)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from dataset_export.destinations.contract import HIDDEN_FOLDER, check_path
 from dataset_export.errors import ConfigError
 from dataset_export.export.schedule import format_export_time
+from dataset_export.suggestion import did_you_mean
 
 DEFAULT_TEMPLATE = "%DATASET_ID%/%EXPORT_TIME%"
 
@@ -39,6 +40,7 @@ class FolderTemplate:
             if name not in MACROS:
                 raise ConfigError(
                     f"folder template {self.text!r}: there is no macro %{name}%; macros are {_macro_list()}"
+                    + did_you_mean(name, MACROS)
                 )
             if (name == "DATETIME") != (pattern is not None):
                 raise ConfigError(
@@ -50,6 +52,7 @@ class FolderTemplate:
         if "%" in literal:
             raise ConfigError(
                 f"folder template {self.text!r} has a '%' that belongs to no macro; macros are {_macro_list()}"
+                + next(filter(None, (did_you_mean(name, MACROS) for name in re.findall(r"%(\w+)", self.text))), "")
             )
         if self.text != "/":
             self._checked(literal)
@@ -125,7 +128,7 @@ def format_datetime(pattern: str, moment: datetime) -> str:
         raise ConfigError("%DATETIME()% has an empty pattern; write for example %DATETIME(YYYYMMdd)%")
     parts = re.findall(r"'[^']*'|([A-Za-z])|.", pattern)
     if pattern.count("'") % 2:
-        raise ConfigError(f"the pattern {pattern!r} has an open quote")
+        raise ConfigError(f"the pattern {pattern!r} has an open quote; close it")
     unknown = sorted({letter for letter in parts if letter and letter not in _LETTERS})
     if unknown:
         raise ConfigError(

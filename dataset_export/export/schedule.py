@@ -132,15 +132,17 @@ def make_schedule(
     _check_year("start", start)
     start = to_utc(start)
     if start.second or start.microsecond:
-        raise ConfigError(f"start {start.isoformat()} has seconds; export times are whole minutes")
+        raise ConfigError(f"start {start.isoformat()} has seconds, and export times are whole minutes; leave them out")
     expression = _cron_expression(frequency, start, at, every_hours, cron)
     last = _resolve_end(end, start, created)
     if last is not None and last <= start:
-        raise ConfigError(f"end {last.isoformat()} is not after start {start.isoformat()}")
+        raise ConfigError(f"end {last.isoformat()} is not after start {start.isoformat()}; set a later end")
     schedule = Schedule(frequency=frequency, cron=expression, start=start, end=last)
     first = schedule.first_tick_from(start)
     if last is not None and first >= last:
-        raise ConfigError(f"no export time lies between start {start.isoformat()} and end {last.isoformat()}")
+        raise ConfigError(
+            f"end {last.isoformat()} comes before the first export time after start {start.isoformat()}; set a later end"
+        )
     return schedule
 
 
@@ -181,7 +183,9 @@ def _cron_expression(
     if frequency is not Frequency.HOURLY and every_hours is not None:
         raise ConfigError(f"frequency {frequency} takes no every_hours; write frequency: hourly")
     if frequency in {Frequency.CRON, Frequency.ONCE} and at is not None:
-        raise ConfigError(f"frequency {frequency} takes no 'at'; it follows from {'cron' if cron else 'start'}")
+        raise ConfigError(
+            f"frequency {frequency} takes no 'at', it follows from {'cron' if cron else 'start'}; take it out"
+        )
     hour, minute = _time_of_day(at) if at is not None else (start.hour, start.minute)
     match frequency:
         case Frequency.ONCE:
@@ -191,7 +195,8 @@ def _cron_expression(
         case Frequency.HOURLY:
             if every_hours not in HOURLY_STEPS:
                 raise ConfigError(
-                    f"every_hours is {every_hours}; hourly exports run every 3, 6, 8 or 12 hours (or use cron)"
+                    f"every_hours is {'missing' if every_hours is None else every_hours}; hourly exports run every 3, 6, 8 or "
+                    "12 hours (or use cron)"
                 )
             return f"{minute} {hour % every_hours}-23/{every_hours} * * *"
         case Frequency.CRON:
@@ -242,7 +247,9 @@ def _date_or_time(end: str) -> datetime | date:
             return parse(end)
         except ValueError:
             continue
-    raise ConfigError(f"end {end!r} is neither a date, a time nor 'never'")
+    raise ConfigError(
+        f"end {end!r} is neither a date, a time nor 'never'; write 2026-11-02 (the end of that day), 2026-11-02T08:00 or never"
+    )
 
 
 def _add_months(moment: datetime, months: int) -> datetime:

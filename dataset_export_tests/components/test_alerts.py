@@ -99,13 +99,13 @@ WRONG = {
         10,
         "'started', 'succeeded', 'failed', 'late', 'excluded_rows'",
     ),
-    "no event": ("Dataflow", FLOW + "alerts:\n  to: [{channel: ops, events: []}]", 8, "at least 1 item"),
+    "no event": ("Dataflow", FLOW + "alerts:\n  to: [{channel: ops, events: []}]", 8, "name at least one"),
     "nobody named": ("Dataflow", FLOW + "alerts: {late_after_minutes: 5}", 7, "'alerts.to' is missing; add it"),
     "late at once": (
         "Dataflow",
         FLOW + "alerts: {to: [], late_after_minutes: 0}",
         7,
-        "greater than or equal to 1",
+        "has to be at least 1",
     ),
 }
 

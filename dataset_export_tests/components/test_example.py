@@ -161,7 +161,7 @@ def test_dg_check_passes_and_names_what_is_wrong(tmp_path: Path) -> None:
     done = subprocess.run(validate, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "ConfigError: wrong/defs.yaml:2: behavior: Input should be 'time_series' or 'record'" in said
+    assert "ConfigError: wrong/defs.yaml:2: behavior takes 'time_series' or 'record'" in said
     assert said.count("ConfigError: ") == 1
     assert "ValidationError" not in said
 

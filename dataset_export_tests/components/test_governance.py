@@ -227,7 +227,7 @@ WRONG = {
         6,
         "warn (0.8) comes after block (0.5); make it smaller",
     ),
-    "a share that is none": (f"{PRIME}\nthresholds: {{warn: 0}}", 6, "greater than 0"),
+    "a share that is none": (f"{PRIME}\nthresholds: {{warn: 0}}", 6, "has to be above 0"),
     "unknown permission": (
         "name: A\naccess:\n  roles:\n    web:\n      grants:\n        - permissions: [view]",
         8,
@@ -238,7 +238,7 @@ WRONG = {
         9,
         "the key 'access.roles.web.grants.0.to' is not known; keys here are permissions, destinations, datasets",
     ),
-    "no role": ("name: A\naccess: {roles: {}}", 4, "at least 1 item"),
+    "no role": ("name: A\naccess: {roles: {}}", 4, "name at least one"),
     "a name that is none of a role": ("name: A\naccess:\n  roles:\n    a b: {}", 6, "'a b' is no name of a role"),
     "a member that is none": (
         "name: A\naccess:\n  roles:\n    web:\n      members: [ann]",
@@ -269,9 +269,9 @@ WRONG = {
     "no profiles": (
         "name: A\nlicenses:\n  - {application: real_time_cdp, tier: prime, profiles: 0}",
         5,
-        "greater than 0",
+        "has to be above 0",
     ),
-    "licences that are none": ("name: A\nlicenses: []", 4, "at least 1 item"),
+    "licences that are none": ("name: A\nlicenses: []", 4, "name at least one"),
     "a licence twice": (
         f"{PRIME}\n  - {{application: real_time_cdp, tier: ultimate, profiles: 1}}",
         6,

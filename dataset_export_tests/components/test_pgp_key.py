@@ -184,7 +184,7 @@ def test_the_same_key_twice_is_refused(tmp_path: Path, gnupg: GnuPG, alice: str)
         ("keys/large", "keys/large is too large for a key"),
         ("' '", "pgp_public_key is empty; give an armored public key"),
         ("'a\\0b'", "cannot be read (it is no path)"),
-        ("[]", "at least 1 item"),
+        ("[]", "name at least one"),
         ("{file: keys/a.asc}", "pgp_public_key"),
         ("12", "pgp_public_key"),
     ],

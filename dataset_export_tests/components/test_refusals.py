@@ -81,7 +81,7 @@ WRONG = {
         "hash names a, and mask a; take one of them out",
     ),
     "no path to mask": ("Dataflow", FLOW + "columns:\n  mask:\n    a..b: x", 9, "'a..b' is no path of a column"),
-    "no column included": ("Dataflow", FLOW + "columns: {include: []}", 7, "at least 1 item"),
+    "no column included": ("Dataflow", FLOW + "columns: {include: []}", 7, "name at least one"),
     "unknown key of columns": (
         "Dataflow",
         FLOW + "columns:\n  omit: [a]",
@@ -101,7 +101,12 @@ WRONG = {
         5,
         "there is no destination 'partnr'; there are partner",
     ),
-    "no dataset": ("Dataflow", f"name: f\ndatasets: []\ndestination: partner\n{DAILY}", 4, "at least 1 item"),
+    "no dataset": (
+        "Dataflow",
+        f"name: f\ndatasets: []\ndestination: partner\n{DAILY}",
+        4,
+        "nothing is named here; name at least one",
+    ),
     "a dataset twice": (
         "Dataflow",
         f"name: f\ndatasets: [flights, flights]\ndestination: partner\n{DAILY}",
@@ -118,7 +123,7 @@ WRONG = {
     "hourly in odd steps": (
         "Dataflow",
         "name: f\ndatasets: [flights]\ndestination: partner\nschedule:\n  frequency: hourly\n  start: 2026-11-02\n  every_hours: 5",
-        6,
+        9,
         "every 3, 6, 8 or 12 hours",
     ),
     "bad cron": (
@@ -167,7 +172,7 @@ WRONG = {
         4,
         "names its timestamp_column",
     ),
-    "no lookback": ("Dataset", TABLE + "lookback_days: 0", 6, "greater than or equal to 1"),
+    "no lookback": ("Dataset", TABLE + "lookback_days: 0", 6, "has to be at least 1"),
     "another URL": ("Dataset", "id: a\nbehavior: record\nlocation: gs://b/x", 5, "gs:// is not read"),
     "URL of a local destination": ("Destination", "id: lab\ntype: local\nfolder: s3://b/x", 5, "takes a path"),
     "no TLS": ("Destination", BUCKET + "endpoint_url: http://x", 6, "use https, or write out allow_insecure"),
@@ -175,7 +180,7 @@ WRONG = {
         "Destination",
         BUCKET + "max_concurrent_exports: 0",
         6,
-        "greater than or equal to 1",
+        "has to be at least 1",
     ),
     "half of the keys": ("Destination", BUCKET + "access_key_id: {env: A}", 6, "belong together; give both or none"),
     "keys and a profile": (
@@ -276,10 +281,10 @@ def test_documents_that_are_no_declarations(tmp_path: Path, text: str, line: int
 @pytest.mark.parametrize(
     ("component", "attributes", "what"),
     [
-        ("Dataset", TABLE, "dataset 'planes'"),
-        ("Destination", "id: lab\ntype: local\nfolder: x", "destination 'lab'"),
-        ("Dataflow", FLOW, "dataflow 'flow'"),
-        ("Organization", "name: A", "organization 'organization'"),
+        ("Dataset", TABLE, "a dataset 'planes'"),
+        ("Destination", "id: lab\ntype: local\nfolder: x", "a destination 'lab'"),
+        ("Dataflow", FLOW, "a dataflow 'flow'"),
+        ("Organization", "name: A", "an organization"),
     ],
 )
 def test_a_name_given_twice_names_both_places(tmp_path: Path, component: str, attributes: str, what: str) -> None:
@@ -288,9 +293,8 @@ def test_a_name_given_twice_names_both_places(tmp_path: Path, component: str, at
     for load in (load_catalog, load_definitions):
         with pytest.raises(ConfigError) as refused:
             load(defs_folder=defs)
-        expected = (
-            f"{defs}/two/defs.yaml:3: there is a {what} already, at {defs}/one/defs.yaml:3; rename one of the two"
-        )
+        verb = "keep" if component == "Organization" else "rename"
+        expected = f"{defs}/two/defs.yaml:3: there is {what} already, at {defs}/one/defs.yaml:3; {verb} one of the two"
         assert str(refused.value) == expected
 
 

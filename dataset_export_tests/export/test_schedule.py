@@ -248,7 +248,7 @@ def test_times_of_other_zones_are_converted_not_relabelled() -> None:
         (Frequency.DAILY, {"end": "someday"}, "neither a date"),
         (Frequency.DAILY, {"end": START}, "not after start"),
         (Frequency.DAILY, {"end": "9999-12-31"}, "years 1970 and 9900; write end: never"),
-        (Frequency.CRON, {"cron": "0 0 1 1 *", "end": "2026-11-05"}, "no export time lies between"),
+        (Frequency.CRON, {"cron": "0 0 1 1 *", "end": "2026-11-05"}, "comes before the first export time"),
     ],
 )
 def test_what_cannot_be_a_schedule(frequency: Frequency, fields: dict[str, object], message: str) -> None:
