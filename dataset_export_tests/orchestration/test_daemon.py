@@ -1,5 +1,5 @@
 """A real `dagster-daemon` with the project's own `dagster.yaml`, delivering to a real S3 server: what was missed while it was
-down comes first and in order, then each tick, and nothing after the end."""
+down comes first and in order, then each tick, and nothing after the end; and a web hook hears of each export once."""
 
 import os
 import shutil
@@ -16,10 +16,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
+from dataset_export.alerts.outbox import Outbox
 from dataset_export.destinations.s3 import S3Store
 from dataset_export.export.schedule import format_export_time
+from dataset_export.orchestration.alert_store import save_outbox
 from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.export.exporter import (
     live_manifests,
@@ -30,21 +33,29 @@ from dataset_export_tests.export.exporter import (
     visible_data_files,
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
+from dataset_export_tests.secrets.search import files, leaks
+from dataset_export_tests.servers.receiver import Receiver, running_receiver
 from dataset_export_tests.servers.weed import ADMIN, REGION, Weed
 
 PROJECT = Path(__file__).parents[2]
 KEY = dg.AssetKey(["minutely", "orders"])
 MISSED = 3
+WEB_HOOK = "s3cr3t-address-of-a-web-hook"
 
 CODE_LOCATION = """
 import dagster as dg
 from datetime import datetime
+from dataset_export.alerts.alert import AlertRules, Event, Route
+from dataset_export.alerts.channel import Channel
 from dataset_export.destinations.s3 import S3Destination
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, make_schedule
+from dataset_export.orchestration.alerts import alert_definitions
+from dataset_export.orchestration.alerts_tick import Watched
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
+from dataset_export.secret_refs import SecretRef
 
 orders = Dataset(id="orders", name="Orders", behavior=Behavior.RECORD, uri={lake!r})
 partner = DestinationInfo(id="partner", name="Partner", type="amazon_s3")
@@ -70,15 +81,25 @@ bucket = S3Destination(
     aws_secret_access_key=dg.EnvVar("TEST_SECRET_KEY"),
     allow_insecure=True,
 )
+everything = AlertRules((Route("ops", tuple(Event)),))
+ops = Channel("ops", SecretRef(env="OPS_URL"))
 defs = dg.Definitions.merge(
-    build_dataflow(flow), dg.Definitions(assets=[lake_asset(orders)], resources={{"partner": bucket}})
+    build_dataflow(flow),
+    alert_definitions([Watched(flow, everything)], {{"ops": ops}}),
+    dg.Definitions(assets=[lake_asset(orders)], resources={{"partner": bucket}}),
 )
 """
 
 
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as server:
+        yield server
+
+
 @pytest.mark.timeout(420)
 def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_the_end(
-    weed: Weed, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weed: Weed, bucket: str, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     start, end = now - timedelta(minutes=MISSED - 1), now + timedelta(minutes=2)
@@ -102,6 +123,13 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     keys = [format_export_time(export_time) for export_time in export_times]
     store = S3Store(weed.client, bucket, "exports")
 
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(PROJECT / "dagster.yaml", home)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        # Alerts are told from the first tick of their sensor on, which may come after the first export.
+        save_outbox(instance, "minutely", Outbox(since=now))
+    monkeypatch.setenv("OPS_URL", f"{receiver.url}/{WEB_HOOK}")
     with running_daemon(tmp_path, module) as daemon:
         daemon.wait_until("every export time is materialized", 240, lambda: daemon.materialized() == set(keys))
         daemon.wait_until("a tick after the end", 120, lambda: bool(daemon.ticks_from(end)))
@@ -115,6 +143,15 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
         for tick in daemon.ticks_from(end):
             assert tick.status is TickStatus.SKIPPED
             assert "has ended" in (tick.skip_reason or "")
+        daemon.wait_until("every alert is told", 120, lambda: len(receiver.taken) >= 2 * len(keys))
+
+    told = [
+        f"minutely: export of {time:%Y-%m-%d %H:%M} UTC {what}"
+        for time in export_times
+        for what in ("started", "succeeded")
+    ]
+    assert receiver.titles == told
+    assert leaks(files(home), [WEB_HOOK]) == []
 
     manifests = live_manifests(store)
     assert [manifest.export_time for manifest in manifests] == export_times
@@ -144,7 +181,7 @@ class Daemon:
 
     def ticks_from(self, moment: datetime) -> list[InstigatorTick]:
         """Ticks of the schedule for this moment or a later one that have been evaluated."""
-        states = self.instance.all_instigator_state()
+        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
         ticks = [
             tick for state in states for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
         ]
@@ -168,8 +205,6 @@ class Daemon:
 def running_daemon(folder: Path, module: Path) -> Iterator[Daemon]:
     """Start the daemon on a code location, and stop it and what it started at the end, also after a failure."""
     home = folder / "home"
-    home.mkdir()
-    shutil.copy(PROJECT / "dagster.yaml", home)
     workspace = folder / "workspace.yaml"
     workspace.write_text(f"load_from:\n  - python_file: {{relative_path: {module.name}, location_name: minutely}}\n")
     command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "--workspace", str(workspace)]
