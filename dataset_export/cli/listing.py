@@ -2,21 +2,18 @@
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import click
 
 from dataset_export.cli.arguments import DUE, LATEST, flow_argument, json_option, latest_export_time
+from dataset_export.cli.folders import folder_warnings, folders_of, print_folders
 from dataset_export.cli.session import Session
-from dataset_export.cli.terminal import iso, note, print_json, print_table, print_tree
+from dataset_export.cli.terminal import iso, note, print_json, print_table
 from dataset_export.errors import UsageError
 
 if TYPE_CHECKING:
     from dataset_export.export.dataflow import Dataflow
 
-EXAMPLE_RUN = str(UUID(int=0))
-RUN_ID = "<run id>"
-EXAMPLE_FILES = 2
 COMING = 5
 
 
@@ -67,30 +64,16 @@ def preview(session: Session, flow: str, text: str | None, as_json: bool) -> Non
     --json: dataflow, destination {id, name, type}, export_time, datasets [{dataset, folder, example_files, manifest}],
     warnings, next_export_times (five). Paths are relative to the destination's folder.
     """
-    from dataset_export.export.file_names import file_name, name_mark
-    from dataset_export.export.manifest import encrypted_copy_path, manifest_path
-
     dataflow, now = session.dataflow(flow), session.clock()
-    export_time = _preview_time(dataflow, text, now)
-    shown: list[dict[str, Any]] = []
-    for dataset in dataflow.datasets:
-        mark = name_mark(dataflow.name, dataset.id, export_time, EXAMPLE_RUN)
-        run = (dataflow, dataset, export_time, RUN_ID)
-        shown.append(
-            {
-                "dataset": dataset.id,
-                "folder": dataflow.render_folder(dataset, export_time),
-                "example_files": [file_name(mark, ordinal, dataflow.ending) for ordinal in range(EXAMPLE_FILES)],
-                "manifest": encrypted_copy_path(*run) or manifest_path(*run),
-            }
-        )
-    warnings = _warnings(dataflow, shown)
+    export_time = preview_time(dataflow, text, now)
+    shown = folders_of(dataflow, export_time)
+    warnings = folder_warnings(dataflow, shown)
     coming = [iso(moment) for moment in dataflow.schedule.next_export_times(now, COMING)]
     if as_json:
         print_json(
             {
                 "dataflow": dataflow.name,
-                "destination": _destination(dataflow),
+                "destination": destination_of(dataflow),
                 "export_time": iso(export_time),
                 "datasets": shown,
                 "warnings": warnings,
@@ -98,12 +81,7 @@ def preview(session: Session, flow: str, text: str | None, as_json: bool) -> Non
             }
         )
         return
-    leaves: list[tuple[str, str]] = []
-    for part in shown:
-        folder = f"{part['folder']}/" if part["folder"] else ""
-        leaves += [(folder + name, "(example)") for name in part["example_files"]]
-        leaves += [(f"{folder}…", ""), (part["manifest"], f"of {part['dataset']}")]
-    print_tree(f"{dataflow.destination.name} ({dataflow.destination.type}), export time {iso(export_time)}", leaves)
+    print_folders(dataflow, export_time, shown)
     click.echo(f"next export times: {', '.join(coming) or 'none, the dataflow has ended'}")
     for warning in warnings:
         note(f"warning: {warning}")
@@ -116,7 +94,7 @@ def _described(dataflow: "Dataflow", now: datetime) -> dict[str, Any]:
         "description": dataflow.description,
         "enabled": dataflow.enabled,
         "owner": dataflow.owner,
-        "destination": _destination(dataflow),
+        "destination": destination_of(dataflow),
         "datasets": [dataset.id for dataset in dataflow.datasets],
         "frequency": str(schedule.frequency),
         "cron": schedule.cron,
@@ -130,12 +108,19 @@ def _described(dataflow: "Dataflow", now: datetime) -> dict[str, Any]:
     }
 
 
-def _destination(dataflow: "Dataflow") -> dict[str, str]:
+def destination_of(dataflow: "Dataflow") -> dict[str, str]:
+    """Id, name and type of a dataflow's destination."""
     info = dataflow.destination
     return {"id": info.id, "name": info.name, "type": info.type}
 
 
-def _preview_time(dataflow: "Dataflow", text: str | None, now: datetime) -> datetime:
+def preview_time(dataflow: "Dataflow", text: str | None, now: datetime) -> datetime:
+    """The export time to show: what `--export-time` says, also one that is yet to come; the next one, or the last when
+    there is none.
+
+    Raises:
+        UsageError: for a text that is no export time of the dataflow.
+    """
     from dataset_export.export.schedule import parse_export_time
 
     if text is None:
@@ -149,11 +134,3 @@ def _preview_time(dataflow: "Dataflow", text: str | None, now: datetime) -> date
     # A coming export time can be previewed as well, so "now" is when it will be due.
     dataflow.schedule.check_export_time(export_time, max(now, export_time + timedelta(minutes=1)))
     return export_time
-
-
-def _warnings(dataflow: "Dataflow", shown: list[dict[str, Any]]) -> list[str]:
-    if len(shown) == len({part["folder"] for part in shown}):
-        return []
-    return [
-        f"several datasets share a folder by the template {dataflow.folder.text!r}; %DATASET_ID% in it keeps them apart"
-    ]

@@ -15,6 +15,7 @@ from dataset_export.cli.demo import demo
 from dataset_export.cli.doctor import doctor, policy
 from dataset_export.cli.listing import dataflows, preview
 from dataset_export.cli.planning import plan
+from dataset_export.cli.review import review
 from dataset_export.cli.running import repair, resend, run
 from dataset_export.cli.session import Session
 from dataset_export.cli.usage import usage
@@ -29,6 +30,7 @@ Exit codes:
   0    done
   1    failed; one line on stderr says what and what to do
   2    the question is wrong: an unknown dataflow or option, an export time that is none
+  3    of `review --exit-code`: something has changed since the dataflow ran last
   130  interrupted by Ctrl-C
 
 \b
@@ -93,6 +95,7 @@ for command in (
     datasets,
     dataflows,
     preview,
+    review,
     plan,
     run,
     resend,
