@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_export.errors import ConfigError
+from dataset_export.redaction import remember
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SecretRef:
         return f"{{env: {self.env}}}" if self.env is not None else f"{{file: {self.file}}}"
 
     def reveal(self) -> str:
-        """The secret itself, read now and not kept.
+        """The secret itself, read now. It is kept out of every text that is `quoted` from now on.
 
         Raises:
             ConfigError: when the variable is not set or the file cannot be read.
@@ -33,21 +34,25 @@ class SecretRef:
             value = os.environ.get(self.env)
             if value is None:
                 raise ConfigError(f"the environment variable {self.env} is not set; a secret is expected in it")
-            return value
+            return remember(value)
         path = Path(self.file or "")
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
+            return remember(path.read_text(encoding="utf-8").rstrip("\r\n"))
         except OSError as error:
             raise ConfigError(f"the secret file {path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise ConfigError(f"the secret file {path} cannot be read: it is no text in UTF-8") from None
 
 
 def revealed(field: str | None) -> str | None:
-    """The value of a resource's field: the secret when the field holds the text of a reference to a file.
+    """The value of a resource's field that holds a secret: read now when the field holds the text of a reference to a file.
 
-    A reference to a variable needs none of this: there the field holds Dagster's `EnvVar`.
+    Of a reference to a variable Dagster has put the value there. Either is kept out of every text that is `quoted`.
 
     Raises:
         ConfigError: when the file cannot be read.
     """
     match = re.fullmatch(r"\{file: (.+)\}", field or "")
-    return SecretRef(file=match[1]).reveal() if match else field
+    if match:
+        return SecretRef(file=match[1]).reveal()
+    return remember(field) if field is not None else None

@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 from hypothesis import settings
 
+from dataset_export import redaction
 from dataset_export.destinations.contract import Store
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
@@ -21,6 +22,13 @@ settings.load_profile("no deadline")
 
 KINDS = ("local", "amazon_s3", "google_cloud_storage", "azure_blob", "data_landing_zone", "adls_gen2", "sftp")
 """Types of destination; `places` has a module of each, which opens one."""
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_its_own() -> Iterator[None]:
+    """What one test takes for a secret may be a word in the next."""
+    yield
+    redaction._known.clear()
 
 
 @pytest.fixture(scope="session")

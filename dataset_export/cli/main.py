@@ -1,7 +1,6 @@
 """The command itself: its commands, its one global flag, and how errors leave it."""
 
 import re
-import sys
 import traceback
 from typing import Any
 
@@ -21,6 +20,7 @@ from dataset_export.cli.session import Session
 from dataset_export.cli.usage import usage
 from dataset_export.cli.verifying import verify
 from dataset_export.errors import ExportError
+from dataset_export.redaction import without_secrets
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -74,7 +74,7 @@ class Commands(click.Group):
         except Exception as error:
             _show_trace(ctx)
             hint = "this is a defect of dataset-export; --debug before the command shows where"
-            raise OneLine(f"{type(error).__name__}: {error} ({hint})", 1) from error
+            raise OneLine(f"{type(error).__name__}: {without_secrets(str(error))} ({hint})", 1) from error
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -119,4 +119,4 @@ def main() -> None:
 
 def _show_trace(ctx: click.Context) -> None:
     if ctx.params.get("debug"):
-        traceback.print_exc(file=sys.stderr)
+        click.echo(without_secrets(traceback.format_exc()), err=True, nl=False)

@@ -4,15 +4,15 @@ A shared access signature (SAS) travels in the query of every URL, so whatever a
 before it becomes part of an error or of a log.
 """
 
-import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dataset_export.destinations.answers import Rule, meaning
+from dataset_export.destinations.library_logs import keep_secrets_out_of_logs, without_signature
 from dataset_export.destinations.retry import with_retries
 from dataset_export.errors import AccessDenied, ConfigError, ExportError, IntegrityError, NotFound, TransientError
+from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
@@ -123,13 +123,11 @@ class LazyClient:
 
 def made(factory: Callable[[], Client]) -> Client:
     """The client that `factory` makes. Raises ConfigError, without what the SDK was given."""
-    keep_signatures_out_of_logs()
+    keep_secrets_out_of_logs()
     try:
         return factory()
     except ValueError as error:
-        failed = ConfigError(
-            f"the client of the storage account cannot be made: {without_signature(_first_line(error))}"
-        )
+        failed = ConfigError(f"the client of the storage account cannot be made: {_said(error)}")
     raise failed
 
 
@@ -213,7 +211,7 @@ def our_error(error: Exception, operation: str, name: str) -> ExportError:
 
     if isinstance(error, HttpResponseError) and error.response is not None and error_code(error):
         return _answer_meaning(error, operation, name)
-    said = f"{operation} on {name} failed: {without_signature(_first_line(error))}"
+    said = f"{operation} on {name} failed: {_said(error)}"
     if isinstance(error, ClientAuthenticationError):
         return AccessDenied(f"{said}; check the credentials: nobody could be signed in with them")
     if isinstance(error, HttpResponseError) and error.response is not None:
@@ -228,7 +226,7 @@ def our_error(error: Exception, operation: str, name: str) -> ExportError:
 def _answer_meaning(error: "HttpResponseError", operation: str, name: str) -> ExportError:
     code, status = error_code(error), int(error.status_code or 0)
     headers = _headers(error)
-    text = without_signature(_first_line(error)).rstrip(".")
+    text = _said(error).rstrip(".")
     request_id = next((value for key, value in headers.items() if key.lower() == "x-ms-request-id"), "unknown")
     said = f"{name} answered {operation} with {code} ({status}, {text}, request id {request_id})"
     if "date header too old" in str(error):
@@ -240,26 +238,6 @@ def _headers(error: "HttpResponseError") -> dict[str, str]:
     return dict(getattr(error.response, "headers", None) or {})
 
 
-def without_signature(text: str) -> str:
-    """`text` with the query of every URL cut off, and whatever else may hold a signature or a key."""
-    text = re.sub(r"\?[^\s'\"<>]*", "?…", text)
-    return re.sub(r"(?i)\b(sig|signature|accountkey|sharedaccesssignature|client_secret)=[^\s&;'\"]+", r"\1=…", text)
-
-
-def _first_line(error: Exception) -> str:
-    """The SDKs append the whole answer, with the string that was signed, below the first line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-class _WithoutSignatures(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        if "sig=" in (message := record.getMessage()):
-            record.msg, record.args = without_signature(message), ()
-        return True
-
-
-def keep_signatures_out_of_logs() -> None:
-    """Redact what urllib3 logs of each request (the SDKs redact their own log, unless told otherwise)."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(one, _WithoutSignatures) for one in logger.filters):
-        logger.addFilter(_WithoutSignatures())
+def _said(error: Exception) -> str:
+    """The first line, fit to be shown: the SDKs append the whole answer, with the string that was signed, below it."""
+    return quoted(without_signature((str(error).splitlines() or [type(error).__name__])[0]))

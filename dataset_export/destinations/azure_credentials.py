@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from dataset_export.destinations.azure_calls import CLIENT_OPTIONS
-from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.errors import ConfigError
 from dataset_export.secret_refs import revealed
 
@@ -41,18 +41,12 @@ class AzureAccountDestination(DestinationIOManager):
         default=None, description="Name of the storage account, or its URL where that is not Azure's public cloud."
     )
     endpoint_url: str | None = Field(default=None, description="URL of an emulator, with the account in its path.")
-    connection_string: str | None = Field(
-        default=None, description="Connection string of the account: an EnvVar or {file: PATH}."
-    )
-    account_key: str | None = Field(default=None, description="Key of the account: an EnvVar or {file: PATH}.")
-    sas_token: str | None = Field(
-        default=None, description="Shared access signature of the account or container: an EnvVar or {file: PATH}."
-    )
+    connection_string: str | None = secret_field("Connection string of the account")
+    account_key: str | None = secret_field("Key of the account")
+    sas_token: str | None = secret_field("Shared access signature of the account or container")
     tenant_id: str | None = Field(default=None, description="Tenant (directory) id of a service principal.")
     client_id: str | None = Field(default=None, description="Application (client) id of a service principal.")
-    client_secret: str | None = Field(
-        default=None, description="Secret of the service principal: an EnvVar or {file: PATH}."
-    )
+    client_secret: str | None = secret_field("Secret of the service principal")
     allow_insecure: bool = Field(default=False, description="Allow an endpoint without TLS (http://).")
 
     def check_account(self) -> None:

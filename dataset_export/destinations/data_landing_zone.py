@@ -14,7 +14,7 @@ from dataset_export.destinations.azure_blob import AzureBlobStore
 from dataset_export.destinations.azure_blob_policy import SAS_PERMISSIONS, azure_blob_policy
 from dataset_export.destinations.contract import Store
 from dataset_export.destinations.data_landing_zone_sas import SasClient, printed_by
-from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.policy import Policy
 from dataset_export.errors import ConfigError
 from dataset_export.secret_refs import revealed
@@ -27,10 +27,7 @@ class DataLandingZoneDestination(DestinationIOManager):
 
     files_expire_after: ClassVar[timedelta | None] = LIFETIME
 
-    sas_uri: str | None = Field(
-        default=None,
-        description="SAS URI of the container: an EnvVar or {file: PATH}. A file is read again near expiry.",
-    )
+    sas_uri: str | None = secret_field("SAS URI of the container, read again near expiry")
     refresh_command: list[str] = Field(
         default_factory=list,
         description="Program and arguments that print a new SAS URI; run near expiry, and at first without sas_uri.",

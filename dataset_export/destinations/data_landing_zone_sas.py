@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dataset_export.destinations.azure_calls import CLIENT_OPTIONS, made
 from dataset_export.errors import AccessDenied, ConfigError, TransientError
+from dataset_export.redaction import remember
 
 NEAR_EXPIRY = timedelta(minutes=5)
 EARLY_SECONDS = 20.0
@@ -44,10 +45,11 @@ def parsed(text: str) -> SasUri:
         raise ConfigError("this is no SAS URI of a container: https://ACCOUNT.blob.core.windows.net/CONTAINER?…&sig=…")
     try:
         expires = datetime.fromisoformat(asked["se"][0]) if "se" in asked else None
-    except ValueError as error:
-        raise ConfigError("the expiry (se) in the SAS URI is no time") from error
+    except ValueError:
+        raise ConfigError("the expiry (se) in the SAS URI is no time") from None
     if expires is not None:
         expires = expires.replace(tzinfo=expires.tzinfo or UTC).astimezone(UTC)
+    remember(asked["sig"][0])
     return SasUri(f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}", url.query, expires)
 
 

@@ -33,7 +33,7 @@ from dataset_export.destinations.gcs_upload import (
     list_objects,
     look,
 )
-from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.part_upload import first_part_size
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.ranged_reading import RANGE_BYTES, ranged_stream
@@ -56,11 +56,9 @@ class GCSDestination(DestinationIOManager):
 
     bucket: str = Field(description="Name of the bucket; it must exist.")
     folder: str = Field(default="", description="Folder of the bucket to deliver to; empty for the whole bucket.")
-    hmac_access_id: str | None = Field(default=None, description="Access id of an HMAC key: an EnvVar or {file: PATH}.")
-    hmac_secret: str | None = Field(default=None, description="Secret of the HMAC key: an EnvVar or {file: PATH}.")
-    service_account_key: str | None = Field(
-        default=None, description="JSON key of a service account: an EnvVar or {file: PATH}."
-    )
+    hmac_access_id: str | None = secret_field("Access id of an HMAC key")
+    hmac_secret: str | None = secret_field("Secret of the HMAC key")
+    service_account_key: str | None = secret_field("JSON key of a service account")
     endpoint_url: str | None = Field(
         default=None, description="URL of the service, where it is not Google's public one."
     )

@@ -4,7 +4,6 @@ The XML API is the one that takes both tokens and HMAC keys, and the one that ha
 it does not exist in Python, so requests are made here.
 """
 
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from dataset_export.errors import (
     StorageFull,
     TransientError,
 )
+from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
@@ -254,7 +254,7 @@ def error_of(answer: Answer, method: str) -> tuple[str, str]:
         error = answer.xml()
     except TransientError:
         return "", "no message"
-    return text(error, "Code"), text(error, "Message").rstrip(".") or "no message"
+    return text(error, "Code"), quoted(text(error, "Message")).rstrip(".") or "no message"
 
 
 def text(element: ElementTree.Element, name: str) -> str:
@@ -274,11 +274,11 @@ def failure_meaning(error: Exception, operation: str, bucket: str) -> ExportErro
         )
     if isinstance(error, GoogleAuthError):
         # Its text may hold the whole answer of the token's server, so only the first words of it are said.
-        first = re.sub(r"[^\w .,:'()-]", " ", str(error.args[0] if error.args else type(error).__name__))[:200].strip()
+        first = quoted(error.args[0] if error.args else type(error).__name__)
         if isinstance(error, TransportError) or getattr(error, "retryable", False):
             return TransientError(f"{said}: no token could be fetched ({first}); it is tried again")
         return AccessDenied(f"{said}: no token could be fetched ({first}); check the credentials and what they may do")
-    said = f"{said}: {str(error).rstrip('.')}"
+    said = f"{said}: {quoted(error).rstrip('.')}"
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return ConfigError(f"{said}; check the fields of the destination")
     return TransientError(f"{said}; check that the endpoint can be reached, it is tried again")

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import dagster as dg
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from dataset_export.destinations.contract import Store
 from dataset_export.destinations.policy import Policy
@@ -19,6 +19,12 @@ from dataset_export.errors import IntegrityError, NotFound, UsageError
 
 MANIFEST_PATH_KEY = "manifest_path"
 """Metadata key of a materialization: the manifest's path, relative to the destination's folder."""
+
+
+def secret_field(what: str) -> Any:
+    """A field of a destination that holds a secret: an EnvVar, or the text of a reference to a file. Its value is not in the
+    destination's `repr`, where a run would show it. `what` describes it, without a full stop."""
+    return Field(default=None, description=f"{what}: an EnvVar or {{file: PATH}}.", repr=False)
 
 
 @runtime_checkable

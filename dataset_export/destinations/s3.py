@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import Field
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
-from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.s3_calls import Answered, Bucket
 from dataset_export.destinations.s3_client import Access, s3_client
@@ -51,9 +51,9 @@ class S3Destination(DestinationIOManager):
     )
     ca_bundle: str | None = Field(default=None, description="PEM file of the certificate authorities to trust.")
     allow_insecure: bool = Field(default=False, description="Allow an endpoint_url without TLS (http://).")
-    aws_access_key_id: str | None = Field(default=None, description="Access key id: an EnvVar or {file: PATH}.")
-    aws_secret_access_key: str | None = Field(default=None, description="Secret access key: an EnvVar or {file: PATH}.")
-    aws_session_token: str | None = Field(default=None, description="Session token: an EnvVar or {file: PATH}.")
+    aws_access_key_id: str | None = secret_field("Access key id")
+    aws_secret_access_key: str | None = secret_field("Secret access key")
+    aws_session_token: str | None = secret_field("Session token")
     profile_name: str | None = Field(default=None, description="Profile of the AWS configuration files.")
     role_arn: str | None = Field(default=None, description="ARN of a role to assume with the credentials.")
     external_id: str | None = Field(default=None, description="External id that the role asks for.")

@@ -19,6 +19,7 @@ from dataset_export.errors import (
     StorageFull,
     TransientError,
 )
+from dataset_export.redaction import quoted
 
 RULES = (
     Rule(NotFound, {"NoSuchBucket"}, (), "create the bucket or correct its name"),
@@ -68,6 +69,11 @@ RULES = (
         (),
         "check kms_key_id and the state of that key",
     ),
+)
+
+UNSENDABLE = (
+    "it could not be sent: check that each of the credentials is one line, without spaces and without letters that no "
+    "header takes"
 )
 
 NEXT_PAGE = {
@@ -139,16 +145,16 @@ class Bucket:
             assuming = error.operation_name == "AssumeRole"
             code = error_code(error.response)
             if code in expect and not assuming:
-                raise Answered(code) from error
+                raise Answered(code) from None
             asked = "the request for the role" if assuming else operation
-            raise answer_meaning(error.response, asked, self.name) from error
-        except ResponseParserError as error:
+            raise answer_meaning(error.response, asked, self.name) from None
+        except ResponseParserError:
             raise TransientError(
                 f"the answer to {operation} on the bucket {self.name} is not one of AWS; check the endpoint and what "
                 "stands before it, it is tried again"
-            ) from error
+            ) from None
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise failure_meaning(error, operation, self.name) from error
+            raise failure_meaning(error, operation, self.name) from None
 
     def _ready_client(self) -> Any:
         with self._lock:
@@ -168,7 +174,7 @@ def answer_meaning(response: Any, operation: str, bucket: str) -> ExportError:
     code = error_code(response)
     metadata = response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
-    text = str(response.get("Error", {}).get("Message", "")) or "no message"
+    text = quoted(response.get("Error", {}).get("Message", "")) or "no message"
     said = f"the bucket {bucket} answered {operation} with {code} ({status}, {text})"
     return meaning(said, RULES, code=code, status=status, headers=metadata.get("HTTPHeaders", {}))
 
@@ -178,16 +184,18 @@ def failure_meaning(error: Exception, operation: str, bucket: str) -> ExportErro
     from botocore import exceptions as botocore
     from urllib3.exceptions import HTTPError
 
-    said = f"{operation} on the bucket {bucket} failed: {str(error).rstrip('.')}"
+    said = f"{operation} on the bucket {bucket} failed: {quoted(error).rstrip('.')}"
     if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ConfigError(f"{said}; name the file with the endpoint's certificate authority in ca_bundle")
     if isinstance(error, (botocore.ChecksumError, botocore.FlexibleChecksumError)):
         return IntegrityError(f"{said}; the bytes that arrived are not those stored: try again")
+    if isinstance(error, botocore.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
+        return ConfigError(f"{said}; {UNSENDABLE}")
     broken = (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError, HTTPError, OSError)
     if isinstance(error, broken):
         return TransientError(f"{said}; check that the endpoint can be reached, it is tried again")
-    if isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError)):
-        return AccessDenied(f"{said}; set the access key id and the secret access key, or a profile")
-    if isinstance(error, (botocore.CredentialRetrievalError, botocore.UnauthorizedSSOTokenError)):
-        return AccessDenied(f"{said}; renew the credentials")
+    missing = (botocore.NoCredentialsError, botocore.PartialCredentialsError)
+    if isinstance(error, (*missing, botocore.CredentialRetrievalError, botocore.UnauthorizedSSOTokenError)):
+        set_or_renew = "set the access key id and the secret access key, or a profile"
+        return AccessDenied(f"{said}; {set_or_renew if isinstance(error, missing) else 'renew the credentials'}")
     return ConfigError(f"{said}; check the bucket, region, endpoint and profile")

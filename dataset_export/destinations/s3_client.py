@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataset_export.destinations.library_logs import keep_secrets_out_of_logs
 from dataset_export.errors import AccessDenied, ConfigError
+from dataset_export.redaction import quoted
 from dataset_export.secret_refs import revealed
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def s3_client(access: Access) -> Any:
     """
     from botocore.exceptions import BotoCoreError, NoCredentialsError
 
+    keep_secrets_out_of_logs()
     try:
         session = _session(access.profile)
         key, secret = revealed(access.access_key_id), revealed(access.secret_access_key)
@@ -64,15 +67,15 @@ def s3_client(access: Access) -> Any:
                 raise NoCredentialsError
             session = _session_of_role(access, access.role_arn, _creator(session, access), source)
         return _creator(session, access)("s3", endpoint_url=access.endpoint_url)
-    except NoCredentialsError as error:
+    except NoCredentialsError:
         raise AccessDenied(
             f"there are no credentials that could assume the role {access.role_arn}; set the access key id and the "
             "secret access key, or a profile"
-        ) from error
+        ) from None
     except BotoCoreError as error:
         raise ConfigError(
-            f"no S3 client can be made: {str(error).rstrip('.')}; check the profile and region"
-        ) from error
+            f"no S3 client can be made: {quoted(error).rstrip('.')}; check the profile and region"
+        ) from None
 
 
 def _session(profile: str | None) -> "Session":

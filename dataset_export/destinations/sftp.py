@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from dataset_export.destinations.contract import Entry, Leftover, Staged, Store, check_path
-from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.local import PUT_SUFFIX, STAGED_SUFFIX, STAGING
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.retry import with_retries
@@ -41,11 +41,9 @@ class SFTPDestination(DestinationIOManager):
     folder: str = Field(
         default="", description="Folder to deliver to, made at the first delivery; relative ones start where logins do."
     )
-    password: str | None = Field(default=None, description="Password: an EnvVar or {file: PATH}.")
-    private_key: str | None = Field(default=None, description="Private key: an EnvVar or {file: PATH}.")
-    passphrase: str | None = Field(
-        default=None, description="Passphrase of the private key: an EnvVar or {file: PATH}."
-    )
+    password: str | None = secret_field("Password")
+    private_key: str | None = secret_field("Private key")
+    passphrase: str | None = secret_field("Passphrase of the private key")
     known_hosts: str | None = Field(default=None, description="File with the server's host keys, as OpenSSH has it.")
     host_key_fingerprint: str | None = Field(default=None, description="Fingerprint of the host key (SHA256:…).")
     max_connections: int = Field(default=4, description="How many connections there may be at once (1 to 32).")

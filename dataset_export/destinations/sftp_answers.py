@@ -16,6 +16,7 @@ from dataset_export.errors import (
     StorageFull,
     TransientError,
 )
+from dataset_export.redaction import quoted
 
 FULL = Rule(
     StorageFull,
@@ -105,4 +106,4 @@ def _text(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     text = getattr(error, "reason", "") or getattr(error, "strerror", "") or str(error) or type(error).__name__
-    return " ".join(str(text).split()).rstrip(".")
+    return quoted(text).rstrip(".")

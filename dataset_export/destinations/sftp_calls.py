@@ -81,7 +81,7 @@ class SFTPCalls:
             return await work
         except (asyncssh.Error, OSError) as error:
             full = isinstance(error, asyncssh.SFTPFailure) and session.alive and await session.is_full(self.files.root)
-            raise answer_meaning(error, doing, self.uri(path), full=full) from error
+            raise answer_meaning(error, doing, self.uri(path), full=full) from None
 
     async def _opened(self, doing: str, path: str, work: Work[tuple[Handle, Status] | None]) -> "OpenFile":
         use = await self.connections.acquire()

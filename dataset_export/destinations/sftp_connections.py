@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from dataset_export.destinations.library_logs import keep_secrets_out_of_logs
 from dataset_export.destinations.sftp_answers import answer_meaning, session_meaning
 from dataset_export.destinations.sftp_client import SFTPClient
 from dataset_export.destinations.sftp_host_keys import HostKeys
@@ -171,13 +172,14 @@ class Connections:
             connection.abort()
             if not isinstance(error, Exception):
                 raise
-            raise session_meaning(error, self._who) from error
+            raise session_meaning(error, self._who) from None
         return Session(connection, client)
 
     async def _log_in(self) -> "SSHClientConnection":
         """Ask for one kind of host key after the other until the server shows a trusted one."""
         import asyncssh
 
+        keep_secrets_out_of_logs()
         shown: list[str] = []
         failed = Exception("no kind of host key to ask for")
         for algorithms in self._host_keys.attempts():

@@ -16,6 +16,7 @@ from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
 from dataset_export.lake.table import Slice, SourceFile, Version
+from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,11 +151,11 @@ class DeltaLakeTable:
                     storage_options=deltalake_options(self._location.storage_options),
                 )
         except LakeError as error:
-            cause = error.__cause__
+            cause = error.__context__  # what deltalake raised; it is not shown, since it may repeat what was sent
             if not isinstance(cause, DeltaError):
                 raise
             if "Unsupported" in str(cause):
-                reason = str(cause).rsplit("Unsupported: ", 1)[-1]
+                reason = quoted(str(cause).rsplit("Unsupported: ", 1)[-1])
                 raise UnsupportedTable(
                     f"the table {uri} cannot be read without the risk of wrong rows: {reason}; drop the table feature"
                 ) from error

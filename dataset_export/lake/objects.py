@@ -20,6 +20,7 @@ from dataset_export.errors import (
     TransientError,
 )
 from dataset_export.lake.location import TableLocation
+from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -110,6 +111,7 @@ class ObjectFolder:
                 if not local.is_dir():
                     raise NotFound(f"there is no table at {uri}: the folder does not exist")
                 return LocalStore(local)
+            check_sendable(self._location.storage_options)
             config, client = _settings(self._location.storage_options)
             retry: Any = {"max_retries": TRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
             make = cast("Any", from_url)  # its overloads ask for the settings of one store
@@ -208,7 +210,12 @@ def local_path(uri: str) -> Path | None:
 
 
 def deltalake_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Storage options for deltalake, with this module's patience where the location does not set its own."""
+    """Storage options for deltalake, with this module's patience where the location does not set its own.
+
+    Raises:
+        ConfigError: for credentials that cannot be sent.
+    """
+    check_sendable(options)
     patience = {
         "max_retries": str(TRIES),
         "retry_timeout": f"{RETRY_SECONDS}s",
@@ -216,6 +223,22 @@ def deltalake_options(options: Mapping[str, str]) -> dict[str, str]:
         "timeout": f"{REQUEST_SECONDS}s",
     }
     return {**patience, **options}
+
+
+def check_sendable(options: Mapping[str, str]) -> None:
+    """Refuse what the clients, which are compiled, panic at: it would end the process.
+
+    Raises:
+        ConfigError: naming the option, not its value.
+    """
+    for name, value in options.items():
+        # These become headers; keys are only signed with.
+        sent = name.upper().endswith(("KEY_ID", "TOKEN"))
+        if any(ord(letter) < 32 or ord(letter) == 127 or (sent and ord(letter) > 127) for letter in value):
+            raise ConfigError(
+                f"the storage option {name} cannot be sent: it has a line break, a control character or a letter that no "
+                "header takes; give it in one line"
+            )
 
 
 def _settings(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
@@ -243,7 +266,7 @@ def translated(uri: str) -> Generator[None]:
     except (ExportError, FileNotFoundError):
         raise
     except (BaseError, DeltaError, OSError) as error:
-        raise _translation(error, uri) from error
+        raise _translation(error, uri) from None
 
 
 def _translation(error: Exception, uri: str) -> ExportError:
@@ -257,12 +280,12 @@ def _translation(error: Exception, uri: str) -> ExportError:
     if "NoSuchBucket" in text:
         return NotFound(f"there is no table at {uri}: the bucket does not exist")
     denied = re.search(
-        r"\b40[13]\b|Forbidden|Permission denied|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied", text
+        r"\b40[13]\b(?!\.\d)|Forbidden|Permission denied|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied", text
     )
     if denied or kind in {"PermissionDeniedError", "UnauthenticatedError"} or isinstance(error, PermissionError):
         return AccessDenied(f"access to the table {uri} was refused: check its credentials and permissions ({text})")
     if re.search(
-        r"error sending request|timed? ?out|[Cc]onnect|after \d+ retries|\b(429|5\d\d)\b|error decoding", text
+        r"error sending request|timed? ?out|[Cc]onnect|after \d+ retries|\b(429|5\d\d)\b(?!\.\d)|error decoding", text
     ):
         return TransientError(f"the storage of the table {uri} did not answer: {text}")
     return LakeError(f"the table {uri} cannot be read: {text}")
@@ -272,4 +295,4 @@ def _one_line(error: Exception) -> str:
     message = str(error).split("\n\nDebug source")[0]
     message = re.sub(r"\x1b\[[0-9;]*m|↳", " ", message)
     message = re.sub(r"\?\S+", "", message)  # a query string may hold a signature
-    return " ".join(message.split())[:300]
+    return quoted(message)

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from dataset_export.destinations import retry
 from dataset_export.destinations.azure_blob import AzureBlobDestination, AzureBlobStore
 from dataset_export.destinations.azure_blob_upload import MAX_BLOCKS, blocks_of
-from dataset_export.destinations.azure_calls import Answered, LazyClient, without_signature
+from dataset_export.destinations.azure_calls import Answered, LazyClient
+from dataset_export.destinations.library_logs import without_signature
 from dataset_export.destinations.part_upload import first_part_size, part_size
 from dataset_export.destinations.policy import Operation
 from dataset_export.errors import (

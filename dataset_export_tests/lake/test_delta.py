@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from obstore.exceptions import GenericError
 
 from dataset_export.errors import (
     ConfigError,
@@ -19,6 +20,7 @@ from dataset_export.errors import (
     UnsupportedTable,
     VersionGone,
 )
+from dataset_export.lake.objects import translated
 from dataset_export.lake.open import TableLocation, open_table
 from dataset_export_tests.lake.delta_tables import DeltaBuilder, day, net_new, read
 
@@ -563,6 +565,20 @@ class TestUnreachable:
             assert "\n" not in str(caught.value)
         assert time.monotonic() - began < 20
         assert "hush" not in repr(location)
+
+    def test_a_duration_is_not_taken_for_a_status(self) -> None:
+        with pytest.raises(TransientError), translated("s3://bucket/table"):
+            raise GenericError(
+                "Error performing GET http://127.0.0.1:9/x in 403.178123ms, after 3 retries - HTTP error"
+            )
+
+    @pytest.mark.parametrize("option", ["AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+    def test_credentials_of_two_lines_are_refused_without_them(self, option: str) -> None:
+        table = open_table(TableLocation("delta", "s3://bucket/table", {option: "marked\nsecret"}))
+        for ask in (table.versions, lambda: table.schema(0)):
+            with pytest.raises(ConfigError, match=rf"{option} cannot be sent.*one line") as caught:
+                ask()
+            assert "marked" not in str(caught.value)
 
     def test_an_unknown_storage_option(self) -> None:
         with pytest.raises(ConfigError, match="colour"):

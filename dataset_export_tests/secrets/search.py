@@ -94,15 +94,30 @@ def leaks(written: Iterable[Written], marks: Iterable[str]) -> list[Leak]:
     for mark in marks:
         for form, needle in forms(mark).items():
             wanted.setdefault(needle, (mark, form))
+    layers = [layer for one in written for layer in (Written(one.where, one.where.encode()), *unpacked(one))]
     found: list[Leak] = []
-    for one in written:
-        for layer in (Written(one.where, one.where.encode()), *unpacked(one)):
-            for needle, (mark, form) in wanted.items():
-                at = layer.data.find(needle)
-                if at >= 0:
-                    around = layer.data[max(0, at - 160) : at + len(needle) + 80]
-                    found.append(Leak(mark, form, layer.where, around.decode("utf-8", "replace")))
+    for layer in _with_any(layers, wanted):
+        for needle, (mark, form) in wanted.items():
+            at = layer.data.find(needle)
+            if at >= 0:
+                around = layer.data[max(0, at - 160) : at + len(needle) + 80]
+                found.append(Leak(mark, form, layer.where, around.decode("utf-8", "replace")))
     return found
+
+
+def summary(found: Iterable[Leak]) -> list[str]:
+    """One line for each place at which something was found."""
+    lines = {leak.where: f"{leak.mark[:3]}…, {leak.form}: {leak.around}" for leak in found}
+    return [f"{where}: {line}" for where, line in sorted(lines.items())]
+
+
+def _with_any(layers: list[Written], needles: Iterable[bytes]) -> list[Written]:
+    """Those in which one of the thousands of needles is; all are looked for at once."""
+    import polars as pl
+
+    texts = pl.Series([layer.data.decode("latin-1") for layer in layers], dtype=pl.String)
+    hits = texts.str.contains_any([needle.decode("latin-1") for needle in needles])
+    return [layer for layer, hit in zip(layers, hits, strict=True) if hit]
 
 
 def unpacked(written: Written) -> Iterator[Written]:

@@ -16,7 +16,8 @@ from dataset_export_tests.servers.openssh import wait_until_listening
 from dataset_export_tests.servers.weed import free_ports
 
 USERNAME = "partner"
-PASSWORD = secrets.token_urlsafe(16)
+PASSWORD = f"p{secrets.token_urlsafe(16)}"
+"""It does not begin with a hyphen, which openssl would take for an option."""
 NOBODY = 65534
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server for the tests: SeaweedFS on loopback, with three identities and a fresh data folder."""
+"""A real S3 server for the tests: SeaweedFS on loopback, with four identities and a fresh data folder."""
 
 import json
 import os
@@ -32,6 +32,8 @@ class Credentials:
 ADMIN = Credentials("testadmin", "testsecret123")
 READ_ONLY = Credentials("testreader", "readsecret123")
 ONE_BUCKET = Credentials("testone", "onesecret123")
+MARKED = Credentials(f"MARKED{secrets.token_hex(8).upper()}", f'Zq8+/=&"<é\\{secrets.token_hex(12)}')
+"""An administrator whose secret tests plant and search for; what is in it has to be quoted somewhere."""
 ONE_BUCKET_NAME = "exports"
 """The bucket `ONE_BUCKET` may read, write and list; it may do nothing elsewhere."""
 
@@ -125,6 +127,7 @@ def _identities() -> dict[str, Any]:
     return {
         "identities": [
             identity("admin", ADMIN, "Admin", "Read", "List", "Tagging", "Write"),
+            identity("marked", MARKED, "Admin", "Read", "List", "Tagging", "Write"),
             identity("readonly", READ_ONLY, "Read", "List"),
             identity("onebucket", ONE_BUCKET, *(f"{action}:{ONE_BUCKET_NAME}" for action in ("Read", "Write", "List"))),
         ],
