@@ -44,11 +44,15 @@ def folder_warnings(dataflow: "Dataflow", shown: list[dict[str, Any]]) -> list[s
     ]
 
 
-def print_folders(dataflow: "Dataflow", export_time: datetime, shown: list[dict[str, Any]]) -> None:
+def print_folders(
+    dataflow: "Dataflow", export_time: datetime, shown: list[dict[str, Any]], *, err: bool = False
+) -> None:
     """Print what `folders_of` gives as a tree."""
     leaves: list[tuple[str, str]] = []
     for part in shown:
         folder = f"{part['folder']}/" if part["folder"] else ""
         leaves += [(folder + name, "(example)") for name in part["example_files"]]
         leaves += [(f"{folder}…", ""), (part["manifest"], f"of {part['dataset']}")]
-    print_tree(f"{dataflow.destination.name} ({dataflow.destination.type}), export time {iso(export_time)}", leaves)
+    print_tree(
+        f"{dataflow.destination.name} ({dataflow.destination.type}), export time {iso(export_time)}", leaves, err=err
+    )

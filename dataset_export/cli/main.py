@@ -13,6 +13,7 @@ from dataset_export.cli.delivered import manifest, sweep
 from dataset_export.cli.demo import demo
 from dataset_export.cli.doctor import doctor, policy
 from dataset_export.cli.listing import dataflows, preview
+from dataset_export.cli.new import new
 from dataset_export.cli.planning import plan
 from dataset_export.cli.review import review
 from dataset_export.cli.running import repair, resend, run
@@ -92,6 +93,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 
 for command in (
+    new,
     datasets,
     dataflows,
     preview,

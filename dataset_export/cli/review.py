@@ -58,8 +58,19 @@ def _review(session: Session, dataflow: "Dataflow", now: datetime) -> dict[str, 
     from dataset_export.orchestration.ran_last import ran_last
 
     ran = ran_last(dataflow, session.instance)
-    address = _address(session, dataflow)
+    address = address_in(session, dataflow)
     changed = _changes(session, dataflow, address, ran)
+    return {
+        **declared(dataflow, now, address),
+        "ran": bool(ran),
+        "changed": bool(changed),
+        "changes": [_change_document(change) for change in changed],
+        "next": _next(session, dataflow, now, address),
+    }
+
+
+def declared(dataflow: "Dataflow", now: datetime, address: str | None) -> dict[str, Any]:
+    """A dataflow as it is declared, with what that will look like."""
     export_time = preview_time(dataflow, None, now)
     folders = folders_of(dataflow, export_time)
     schedule = dataflow.schedule
@@ -83,15 +94,11 @@ def _review(session: Session, dataflow: "Dataflow", now: datetime) -> dict[str, 
         "export_time": iso(export_time),
         "folders": folders,
         "warnings": folder_warnings(dataflow, folders),
-        "ran": bool(ran),
-        "changed": bool(changed),
-        "changes": [_change_document(change) for change in changed],
-        "next": _next(session, dataflow, now, address),
     }
 
 
-def _address(session: Session, dataflow: "Dataflow") -> str | None:
-    """Where the destination is; None where only its secrets say that, and they are not here."""
+def address_in(session: Session, dataflow: "Dataflow") -> str | None:
+    """Where a dataflow's destination is; None where only its secrets say that, and they are not here."""
     from dataset_export.destinations.contract import address_of
 
     try:
@@ -180,7 +187,14 @@ def _change_document(change: "Change") -> dict[str, Any]:
     }
 
 
-def _print(dataflow: "Dataflow", found: dict[str, Any]) -> None:
+def print_declared(dataflow: "Dataflow", found: dict[str, Any], *, err: bool = False) -> None:
+    """Print what `declared` gives.
+
+    Args:
+        dataflow: which.
+        found: of it.
+        err: on stderr, beside questions.
+    """
     schedule, destination = found["schedule"], found["destination"]
     facts = {
         "dataflow": found["dataflow"] + ("" if found["enabled"] else ", disabled"),
@@ -193,11 +207,15 @@ def _print(dataflow: "Dataflow", found: dict[str, Any]) -> None:
         "next exports": ", ".join(found["next_export_times"]) or "none, the dataflow has ended",
     }
     for name, value in facts.items():
-        click.echo(f"{name:<13} {value}")
-    click.echo()
-    print_folders(dataflow, datetime.fromisoformat(found["export_time"]), found["folders"])
+        click.echo(f"{name:<13} {value}", err=err)
+    click.echo(err=err)
+    print_folders(dataflow, datetime.fromisoformat(found["export_time"]), found["folders"], err=err)
     for warning in found["warnings"]:
         note(f"warning: {warning}")
+
+
+def _print(dataflow: "Dataflow", found: dict[str, Any]) -> None:
+    print_declared(dataflow, found)
     click.echo()
     _print_changes(found["changes"], ran=found["ran"])
     click.echo()

@@ -44,15 +44,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    _stdout().print(table)
+    _console().print(table)
 
 
-def print_tree(root: str, leaves: Iterable[tuple[str, str]]) -> None:
+def print_tree(root: str, leaves: Iterable[tuple[str, str]], *, err: bool = False) -> None:
     """Print paths as a tree on stdout.
 
     Args:
         root: what the paths are below.
         leaves: path, and what to say of it.
+        err: on stderr instead, beside questions.
     """
     from rich.tree import Tree
 
@@ -61,7 +62,7 @@ def print_tree(root: str, leaves: Iterable[tuple[str, str]]) -> None:
     for path, remark in leaves:
         folder, _, name = path.rpartition("/")
         _folder(folders, folder).add(f"{name}  {remark}" if remark else name)
-    _stdout().print(top)
+    _console(err=err).print(top)
 
 
 def size(count: int) -> str:
@@ -94,11 +95,11 @@ def quiet_libraries(*, debug: bool) -> None:
     warnings.simplefilter("ignore")
 
 
-def _stdout() -> "Console":
+def _console(*, err: bool = False) -> "Console":
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    width = None if (sys.stderr if err else sys.stdout).isatty() else PIPE_WIDTH
+    return Console(width=width, stderr=err, markup=False, highlight=False, emoji=False)
 
 
 def _folder(folders: "dict[str, Tree]", path: str) -> "Tree":

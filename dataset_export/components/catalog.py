@@ -53,6 +53,17 @@ class Catalog:
             return self._tree.build_defs(self._tree.defs_module_path)
 
     @property
+    def tree(self) -> ComponentTree:
+        """The declarations themselves, to check further ones among them."""
+        return self._tree
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the organization says who may export, so that every dataflow needs an owner."""
+        organization = declared(self._tree, OrganizationComponent).get("organization")
+        return organization is not None and organization.access is not None
+
+    @property
     def watched(self) -> list[Watched]:
         """The dataflows with who hears what of them."""
         return [Watched(dataflow, self.alert_rules[name]) for name, dataflow in self.dataflows.items()]

@@ -25,7 +25,7 @@ class TemplateScaffolder(dg.Scaffolder[Any]):
         if request.append:
             file.write_text(f"{file.read_text(encoding='utf-8').rstrip()}\n---\n{text}", encoding="utf-8")
         else:
-            file.write_text(_schema_line(file, request.project_root) + text, encoding="utf-8")
+            file.write_text(schema_line(file, request.project_root) + text, encoding="utf-8")
 
 
 def filled(component: str, name: str, dataset: str, destination: str) -> str:
@@ -51,7 +51,8 @@ def _existing(project_root: Path | None, file: Path) -> tuple[str, str]:
     return next(iter(catalog.datasets), "my_dataset"), next(iter(catalog.destinations), "my_destination")
 
 
-def _schema_line(file: Path, project_root: Path | None) -> str:
+def schema_line(file: Path, project_root: Path | None) -> str:
+    """The first line of a file of declarations, by which editors find the schema; "" in a project that has none."""
     if project_root is None or not (project_root / SCHEMA).is_file():
         return ""
     return f"# yaml-language-server: $schema={os.path.relpath(project_root / SCHEMA, file.parent)}\n"
