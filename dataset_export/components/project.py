@@ -63,6 +63,9 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
     """
     from dataset_export.components.catalog import catalog_of
     from dataset_export.orchestration.alerts import alert_definitions
+    from dataset_export.orchestration.handover import tell_notice
+    from dataset_export.orchestration.life import life_definitions
+    from dataset_export.orchestration.notices import record_notice
     from dataset_export.orchestration.sweep import sweep_definitions
     from dataset_export.orchestration.usage import usage_definitions
 
@@ -70,10 +73,16 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
     with plain_errors(tree.defs_module_path), quiet_definitions():
         # What only shows when declarations meet (a name given twice) is refused first, and clearly.
         catalog = catalog_of(tree)
-        sweeping, counting = sweep_definitions(catalog.dataflows.values()), usage_definitions(catalog.licenses)
-        alerting = alert_definitions(catalog.watched, catalog.channels)
-        declared = tree.build_defs(tree.defs_module_path)
-        return dg.Definitions.merge(declared, sweeping, counting, alerting, _documentation(tree))
+        dataflows, licenses = list(catalog.dataflows.values()), catalog.licenses
+        built = tree.build_defs(tree.defs_module_path)
+        return dg.Definitions.merge(
+            built,
+            sweep_definitions(dataflows),
+            life_definitions(dataflows, built, licenses, notify=(record_notice, tell_notice)),
+            usage_definitions(licenses),
+            alert_definitions(catalog.watched, catalog.channels),
+            _documentation(tree),
+        )
 
 
 def _documentation(tree: ComponentTree) -> dg.Definitions:

@@ -23,6 +23,9 @@ RESEND_TAG = "dataset_export/resend"
 REPAIR_TAG = "dataset_export/repair"
 """`listing` or `deep` on runs that deliver again only the files that are found, in this depth, to be missing or different."""
 
+LIFE_SENSOR = "life_of_dataflows"
+"""The sensor of the whole project that attends to dataflows between the ticks of their schedules."""
+
 SWEEP_JOB = "sweep_leftovers"
 """The job of the whole project that removes what dead runs left."""
 
