@@ -1,7 +1,10 @@
 """Fixtures that several folders share: real servers, and an empty place at each kind of destination."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -71,6 +74,25 @@ def gnupg() -> Iterator[GnuPG]:
     """A keyring of GnuPG, without keys, made by the first test that asks for it."""
     with running_gnupg() as keyring:
         yield keyring
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A Spark session in two threads, started by the first test that asks for it."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java and there is none on the PATH (CI has it)")
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
 
 
 @pytest.fixture

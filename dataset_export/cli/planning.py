@@ -161,13 +161,13 @@ def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, st
 def _way(file: "PlannedFile", target: "Target", table: "Table") -> str:
     from dataset_export.encoding.contract import Source, Way
     from dataset_export.encoding.encode import choose_way
-    from dataset_export.encoding.parquet_input import footer
+    from dataset_export.encoding.parquet_footer import read_footer
 
     part, *others = file.sources
     if others or file.minus:
         return str(Way.REWRITE)
     source = Source(open=lambda: table.open(part), name=part.path, bytes=part.bytes, partition=part.partition)
-    return str(choose_way(footer(source), source, target))
+    return str(choose_way(read_footer(source), source, target))
 
 
 def _row(outlook: Outlook) -> list[str]:

@@ -40,6 +40,7 @@ class Way(StrEnum):
     """How the bytes of a delivered file were made."""
 
     PASS_THROUGH = "pass-through"  # noqa: S105
+    PAGE_TRANSCODE = "page transcode"
     REWRITE = "rewrite"
     NDJSON = "ndjson"
 

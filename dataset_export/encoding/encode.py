@@ -9,7 +9,6 @@ with store.stage(path) as upload:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from dataset_export.encoding.contract import (
     ColumnRule,
@@ -22,10 +21,8 @@ from dataset_export.encoding.contract import (
     Target,
     Way,
 )
+from dataset_export.encoding.parquet_footer import Footer, read_footer
 from dataset_export.errors import ConfigError, UsageError
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 EXTENSIONS = {
     (Format.PARQUET, Compression.NONE): ".parquet",
@@ -58,8 +55,7 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
         UnsupportedTable: values that the target schema or format cannot hold.
         IntegrityError: rows were read that the footers do not count, or the other way round.
     """
-    from dataset_export.encoding import ndjson, pass_through, rewrite
-    from dataset_export.encoding.parquet_input import footer
+    from dataset_export.encoding import ndjson, page_transcode, pass_through, rewrite
 
     check_encoding(target.encoding)
     if not sources:
@@ -67,21 +63,27 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
     if target.encoding.format is Format.JSON:
         return ndjson.write(sources, target, sink, minus)
     if len(sources) == 1:
-        metadata = footer(sources[0])
-        if choose_way(metadata, sources[0], target, minus) is Way.PASS_THROUGH:
-            return pass_through.copy(sources[0], metadata, target, sink)
+        footer = read_footer(sources[0])
+        way = choose_way(footer, sources[0], target, minus)
+        if way is Way.PASS_THROUGH:
+            return pass_through.copy(sources[0], footer.metadata, target, sink)
+        if way is Way.PAGE_TRANSCODE:
+            return page_transcode.write(sources[0], footer, target, sink)
     return rewrite.write(sources, target, sink, minus)
 
 
-def choose_way(metadata: pq.FileMetaData, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:
-    """The way in which one source file becomes one delivered file; `metadata` is the file's footer."""
-    from dataset_export.encoding import pass_through
+def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:
+    """The way in which one source file becomes one delivered file; `footer` is the file's own."""
+    from dataset_export.encoding import page_transcode, pass_through
+    from dataset_export.encoding.same_rows import has_same_rows
 
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    if target.columns == ColumnRule() and not minus and pass_through.is_possible(metadata, source, target):
+    if minus or target.columns != ColumnRule() or not has_same_rows(footer.metadata, source, target):
+        return Way.REWRITE
+    if pass_through.is_possible(footer, target.encoding.compression):
         return Way.PASS_THROUGH
-    return Way.REWRITE
+    return Way.PAGE_TRANSCODE if page_transcode.is_possible(footer) else Way.REWRITE
 
 
 def check_encoding(encoding: Encoding) -> None:

@@ -51,12 +51,6 @@ def opened(source: Source, *, nanoseconds: bool = False) -> Generator[pq.Parquet
             raw.close()
 
 
-def footer(source: Source) -> pq.FileMetaData:
-    """The footer of a source. Raises CorruptFile."""
-    with opened(source) as file:
-        return file.metadata
-
-
 def batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """All rows of the file, some `BATCH_BYTES` at a time. Threads are the caller's affair: files run side by side."""
     metadata = file.metadata
@@ -81,7 +75,7 @@ def blamed_on(source: Source) -> Generator[None]:
         raise CorruptFile(f"The table's data file {source.name} is missing: restore it, or vacuum less.") from error
     except NotImplementedError as error:
         raise UnsupportedTable(f"{source.name} uses a parquet feature that cannot be read: {_line(error)}.") from error
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise CorruptFile(
             f"{source.name} is truncated or is not a parquet file: {_line(error)}; restore it in the table."
         ) from error

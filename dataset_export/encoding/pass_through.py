@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataset_export.encoding.contract import Compression, Encoded, Sink, Source, Target, Way
-from dataset_export.encoding.kinds import is_bytes, is_list, is_text
-from dataset_export.encoding.parquet_input import batches, blamed_on, opened
-from dataset_export.encoding.timestamps import TimestampColumn
+from dataset_export.encoding.page_codecs import CODECS
+from dataset_export.encoding.parquet_footer import Footer
+from dataset_export.encoding.parquet_input import blamed_on
+from dataset_export.encoding.parquet_layout import codecs
+from dataset_export.encoding.same_rows import timestamp_range
+from dataset_export.encoding.thrift_compact import Malformed
 from dataset_export.errors import CorruptFile
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
 CHUNK = 4 << 20
 """Bytes per read and per call of the sink."""
 
-CODECS = {
-    Compression.NONE: "UNCOMPRESSED",
-    Compression.GZIP: "GZIP",
-    Compression.ZSTD: "ZSTD",
-    Compression.SNAPPY: "SNAPPY",
-}
-"""Names of the codecs in a parquet footer."""
 
-
-def is_possible(metadata: pq.FileMetaData, source: Source, target: Target) -> bool:
-    """True when the file's bytes are the asked-for bytes: codec, columns and rows."""
-    return (
-        not source.partition
-        and _has_codec(metadata, target.encoding.compression)
-        and same_columns(metadata.schema.to_arrow_schema(), target.schema)
-        and _has_no_row_too_old(metadata, source, target)
-    )
+def is_possible(footer: Footer, compression: Compression) -> bool:
+    """True when the file has the asked-for codec. Rows and columns are the caller's affair."""
+    if compression is Compression.SOURCE:
+        return True
+    try:
+        return set(codecs(footer.struct)) <= {CODECS[compression]}
+    except Malformed:
+        return False
 
 
 def copy(source: Source, metadata: pq.FileMetaData, target: Target, sink: Sink) -> Encoded:
     """Copy the file, whose footer is `metadata`, into the sink.
 
-    Rows come from the footer; the range of the timestamp column from its statistics when they have it, else from the
-    column. Raises CorruptFile when the file is not as long as the table says.
+    Raises CorruptFile when the file is not as long as the table says.
     """
-    first, last = _timestamp_range(source, metadata, target)
+    first, last = timestamp_range(source, metadata, target)
     copied = 0
     with blamed_on(source):
         raw = source.open()
@@ -68,66 +61,3 @@ def copy(source: Source, metadata: pq.FileMetaData, target: Target, sink: Sink) 
         last_timestamp=last,
         way=Way.PASS_THROUGH,
     )
-
-
-def same_columns(left: pa.Schema, right: pa.Schema) -> bool:
-    """True when both schemas are the same parquet columns: names, order and types. Nullability may differ, and so may
-    what is a matter of memory only (large and view variants of strings and lists)."""
-    return left.names == right.names and all(_same_type(a.type, b.type) for a, b in zip(left, right, strict=True))
-
-
-def _same_type(left: Any, right: Any) -> bool:
-    from pyarrow import types
-
-    if types.is_struct(left) and types.is_struct(right):
-        return [f.name for f in left] == [f.name for f in right] and all(
-            _same_type(a.type, b.type) for a, b in zip(left, right, strict=True)
-        )
-    if types.is_map(left) and types.is_map(right):
-        return _same_type(left.key_type, right.key_type) and _same_type(left.item_type, right.item_type)
-    if types.is_fixed_size_list(left) or types.is_fixed_size_list(right):
-        return left.equals(right)
-    if is_list(left) and is_list(right):
-        return _same_type(left.value_type, right.value_type)
-    return left.equals(right) or any(is_one(left) and is_one(right) for is_one in (is_text, is_bytes))
-
-
-def _has_codec(metadata: pq.FileMetaData, compression: Compression) -> bool:
-    if compression is Compression.SOURCE:
-        return True
-    wanted = CODECS[compression]
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    return all(
-        group.column(position).compression == wanted for group in groups for position in range(group.num_columns)
-    )
-
-
-def _has_no_row_too_old(metadata: pq.FileMetaData, source: Source, target: Target) -> bool:
-    rule = target.rule
-    if source.whole or rule.not_before is None or rule.timestamp_column is None:
-        return True
-    return TimestampColumn(target.schema, rule).all_kept(metadata)
-
-
-def _timestamp_range(source: Source, metadata: pq.FileMetaData, target: Target) -> tuple[Any, Any]:
-    if target.rule.timestamp_column is None:
-        return None, None
-    column = TimestampColumn(target.schema, target.rule)
-    found = column.range_in(metadata)
-    if found is False:
-        found = _range_of_column(source, column)
-    return (column.moment(found[0]), column.moment(found[1])) if isinstance(found, tuple) else (None, None)
-
-
-def _range_of_column(source: Source, column: TimestampColumn) -> tuple[int, int] | None:
-    import pyarrow.compute as pc
-
-    lows: list[int] = []
-    highs: list[int] = []
-    with opened(source) as file:
-        for batch in batches(file, [column.path[0]]):
-            seen = pc.call_function("min_max", [column.ticks(batch)]).as_py()
-            if seen["min"] is not None:
-                lows.append(seen["min"])
-                highs.append(seen["max"])
-    return (min(lows), max(highs)) if lows else None

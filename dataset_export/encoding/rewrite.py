@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.encoding.contract import Compression, Encoded, Sink, Source, Target, Way
-from dataset_export.encoding.parquet_input import footer
+from dataset_export.encoding.parquet_fields import Codec
+from dataset_export.encoding.parquet_footer import read_footer
+from dataset_export.encoding.parquet_layout import codecs
 from dataset_export.encoding.rows import Rows
 from dataset_export.errors import UnsupportedTable
 
@@ -22,6 +24,17 @@ ROW_GROUP_ROWS = 1 << 20
 GZIP_LEVEL = 3
 """Measured (benchmarks/README.md): level 9, pyarrow's default, takes five times as long as this one for 1.6 % less; each
 level from 4 on costs about a fifth more time for at most 1 %."""
+
+
+NAMES = {
+    Codec.SNAPPY: "SNAPPY",
+    Codec.GZIP: "GZIP",
+    Codec.BROTLI: "BROTLI",
+    Codec.LZ4: "LZ4",
+    Codec.ZSTD: "ZSTD",
+    Codec.LZ4_RAW: "LZ4",
+}
+"""Codecs as pyarrow calls them when it writes; the others it cannot even read."""
 
 
 def write(sources: Sequence[Source], target: Target, sink: Sink, minus: Sequence[Source]) -> Encoded:
@@ -74,10 +87,8 @@ def _codec(compression: Compression, source: Source) -> str:
     """The writer's name for the codec. `source`: that of the file's first column; a file without rows has none."""
     if compression is not Compression.SOURCE:
         return compression.value.upper()
-    metadata = footer(source)
-    has_data = metadata.num_row_groups and metadata.num_columns
-    codec = metadata.row_group(0).column(0).compression if has_data else "NONE"
-    return "NONE" if codec == "UNCOMPRESSED" else codec
+    found = codecs(read_footer(source).struct)
+    return NAMES.get(found[0], "NONE") if found else "NONE"
 
 
 class _SinkFile:

@@ -39,7 +39,7 @@ def test_plan_knows_the_way_of_each_encoding(world: World) -> None:
     for encoding, way in (
         (Encoding(Format.JSON, Compression.GZIP), "ndjson"),
         (Encoding(Format.PARQUET, Compression.SOURCE), "pass-through"),
-        (Encoding(Format.PARQUET, Compression.GZIP), "rewrite"),
+        (Encoding(Format.PARQUET, Compression.GZIP), "page transcode"),
     ):
         session = world.session(world.dataflow(encoding=encoding))
         planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b", session=session)

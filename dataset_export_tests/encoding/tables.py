@@ -4,6 +4,7 @@ import io
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
@@ -120,3 +121,30 @@ def canonical(value: object) -> object:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return (type(value).__name__, value)
+
+
+def exact(table: pa.Table) -> list:
+    """Rows as comparable values; timestamps as integers, because nanoseconds and years fit no datetime."""
+    return [
+        canonical(row)
+        for row in pa.table([as_integers(c.combine_chunks()) for c in table.columns], table.schema.names).to_pylist()
+    ]
+
+
+def as_integers(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_temporal(kind):
+        return array.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    if pa.types.is_struct(kind):
+        parts = [as_integers(part) for part in array.flatten()]
+        fields = [pa.field(field.name, part.type) for field, part in zip(kind, parts, strict=True)]
+        return pa.StructArray.from_arrays(parts, fields=fields, mask=array.is_null())
+    if pa.types.is_map(kind):
+        array = array.take(np.arange(len(array))) if len(array) else array
+        keys, items = as_integers(array.keys), as_integers(array.items)
+        return pa.MapArray.from_arrays(array.offsets, keys, items, mask=array.is_null())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        array = array.take(np.arange(len(array))) if len(array) else array
+        make = pa.ListArray if pa.types.is_list(kind) else pa.LargeListArray
+        return make.from_arrays(array.offsets, as_integers(array.values), mask=array.is_null())
+    return array

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dataset_export.encoding.contract import Compression, Encoding, Format, RowRule, Source, Target, Way
 from dataset_export.encoding.encode import check_encoding, choose_way, encode, extension
+from dataset_export.encoding.parquet_footer import read_footer
 from dataset_export.errors import ConfigError, CorruptFile, IntegrityError, TransientError, UsageError
 from dataset_export_tests.encoding.tables import parquet, source
 
@@ -45,7 +46,7 @@ def test_json_takes_gzip_only(compression: str) -> None:
 
 def way(data: bytes, target: Target, **fields: object) -> Way:
     minus = fields.pop("minus", ())
-    return choose_way(pq.read_metadata(io.BytesIO(data)), source(data, **fields), target, minus)
+    return choose_way(read_footer(source(data)), source(data, **fields), target, minus)
 
 
 def events(micros: list[int | None], **options: object) -> bytes:
@@ -57,19 +58,20 @@ def schema_of(data: bytes) -> pa.Schema:
     return pq.read_schema(io.BytesIO(data))
 
 
-def test_pass_through_needs_the_same_codec_columns_and_rows() -> None:
+def test_pages_are_copied_or_transcoded_when_columns_and_rows_are_the_same() -> None:
     data = events([10, 20])
     schema = schema_of(data)
     at = lambda micros: RowRule("t", EPOCH + timedelta(microseconds=micros))  # noqa: E731
     assert way(data, Target(ZSTD, schema)) is Way.PASS_THROUGH
     assert way(data, Target(Encoding(compression=Compression.SOURCE), schema)) is Way.PASS_THROUGH
-    assert way(data, Target(Encoding(), schema)) is Way.REWRITE
+    assert way(data, Target(Encoding(), schema)) is Way.PAGE_TRANSCODE
     assert way(data, Target(NDJSON, schema)) is Way.NDJSON
-    assert way(data, Target(ZSTD, schema), partition={"day": "1"}) is Way.REWRITE
-    assert way(data, Target(ZSTD, schema), minus=[source(data)]) is Way.REWRITE
-    assert way(data, Target(ZSTD, schema, at(10))) is Way.PASS_THROUGH
-    assert way(data, Target(ZSTD, schema, at(11))) is Way.REWRITE
-    assert way(data, Target(ZSTD, schema, at(11)), whole=True) is Way.PASS_THROUGH
+    for encoding, same_rows in ((ZSTD, Way.PASS_THROUGH), (Encoding(), Way.PAGE_TRANSCODE)):
+        assert way(data, Target(encoding, schema), partition={"day": "1"}) is Way.REWRITE
+        assert way(data, Target(encoding, schema), minus=[source(data)]) is Way.REWRITE
+        assert way(data, Target(encoding, schema, at(10))) is same_rows
+        assert way(data, Target(encoding, schema, at(11))) is Way.REWRITE
+        assert way(data, Target(encoding, schema, at(11)), whole=True) is same_rows
     assert way(events([10, 20], write_statistics=False), Target(ZSTD, schema, at(1))) is Way.REWRITE
     assert way(events([None, None]), Target(ZSTD, schema, at(11))) is Way.PASS_THROUGH
 
@@ -86,6 +88,7 @@ def test_pass_through_needs_the_same_codec_columns_and_rows() -> None:
 )
 def test_any_other_schema_is_a_rewrite(fields: list) -> None:
     assert way(events([1]), Target(ZSTD, pa.schema(fields))) is Way.REWRITE
+    assert way(events([1]), Target(Encoding(), pa.schema(fields))) is Way.REWRITE
 
 
 def test_nullability_and_offset_width_do_not_prevent_pass_through() -> None:
@@ -97,12 +100,15 @@ def test_nullability_and_offset_width_do_not_prevent_pass_through() -> None:
 
 
 @pytest.mark.parametrize("statistics", [True, False])
-def test_pass_through_copies_bytes_and_knows_the_range(statistics: bool) -> None:
+@pytest.mark.parametrize("encoding", [ZSTD, Encoding()], ids=["pass-through", "page transcode"])
+def test_the_range_is_known_without_and_with_statistics(encoding: Encoding, statistics: bool) -> None:
     data = events([30, None, 10], write_statistics=statistics)
     out = io.BytesIO()
-    encoded = encode([source(data)], Target(ZSTD, schema_of(data), RowRule("t")), out.write)
-    assert out.getvalue() == data
-    assert (encoded.way, encoded.rows) == (Way.PASS_THROUGH, 3)
+    encoded = encode([source(data)], Target(encoding, schema_of(data), RowRule("t")), out.write)
+    if encoding is ZSTD:
+        assert out.getvalue() == data
+    assert encoded.way is (Way.PASS_THROUGH if encoding is ZSTD else Way.PAGE_TRANSCODE)
+    assert encoded.rows == 3
     assert encoded.first_timestamp == EPOCH + timedelta(microseconds=10)
     assert encoded.last_timestamp == EPOCH + timedelta(microseconds=30)
 
@@ -193,18 +199,22 @@ class SinkBroke(Exception):
     pass
 
 
-@pytest.mark.parametrize("encoding", [Encoding(), ZSTD, NDJSON], ids=["rewrite", "pass-through", "json"])
-def test_what_the_sink_raises_arrives_unchanged_and_nothing_is_written_after_it(encoding: Encoding) -> None:
+@pytest.mark.parametrize("made", [*Way])
+def test_what_the_sink_raises_arrives_unchanged_and_nothing_is_written_after_it(made: Way) -> None:
     data = parquet(pa.table({"s": [f"{n:x}" * 20 for n in range(50_000)]}), compression="zstd")
+    encoding = {Way.NDJSON: NDJSON, Way.PASS_THROUGH: ZSTD}.get(made, Encoding())
+    schema = schema_of(data)
+    target = Target(encoding, schema.append(pa.field("later", pa.int8())) if made is Way.REWRITE else schema)
+    assert way(data, target) is made
     calls: list[int] = []
 
     def sink(piece: bytes | bytearray | memoryview) -> None:
         calls.append(len(piece))
-        if len(calls) > 1 or encoding is ZSTD:
+        if len(calls) > 1 or made in (Way.PASS_THROUGH, Way.PAGE_TRANSCODE):
             raise SinkBroke
 
     with pytest.raises(SinkBroke):
-        encode([source(data)], Target(encoding, schema_of(data)), sink)
+        encode([source(data)], target, sink)
     seen = len(calls)
     gc.collect()
     assert len(calls) == seen
@@ -227,11 +237,12 @@ def test_a_source_that_breaks_midway_leaves_no_whole_file(encoding: Encoding) ->
             pq.ParquetFile(io.BytesIO(out))
 
 
-def test_a_file_of_another_length_than_the_table_says_is_refused() -> None:
+@pytest.mark.parametrize("encoding", [ZSTD, Encoding()], ids=["pass-through", "page transcode"])
+def test_a_file_of_another_length_than_the_table_says_is_refused(encoding: Encoding) -> None:
     data = events([1])
     longer = Source(open=lambda: io.BytesIO(data), name="part-7", bytes=len(data) + 1)
     with pytest.raises(CorruptFile, match="part-7"):
-        encode([longer], Target(ZSTD, schema_of(data)), io.BytesIO().write)
+        encode([longer], Target(encoding, schema_of(data)), io.BytesIO().write)
 
 
 def test_rows_that_differ_from_the_footer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +251,9 @@ def test_rows_that_differ_from_the_footer_are_refused(monkeypatch: pytest.Monkey
     whole = rows.batches
     monkeypatch.setattr(rows, "batches", lambda file, columns: [batch.slice(1) for batch in whole(file, columns)])
     data = events([1, 2])
+    wider = schema_of(data).append(pa.field("later", pa.int8()))
     with pytest.raises(IntegrityError, match="2 rows by its footer and 1"):
-        encode([source(data)], Target(Encoding(), schema_of(data)), io.BytesIO().write)
+        encode([source(data)], Target(Encoding(), wider), io.BytesIO().write)
 
 
 def test_no_sources_are_refused() -> None:

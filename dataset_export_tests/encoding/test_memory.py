@@ -18,8 +18,12 @@ from dataset_export.encoding.contract import Compression, Encoding, Format, Sour
 from dataset_export.encoding.encode import encode
 
 path, form, compression = Path(sys.argv[1]), Format(sys.argv[2]), Compression(sys.argv[3])
+schema = pq.read_schema(path)
+if sys.argv[4] == "rewrite":
+    schema = schema.append(schema.field(0).with_name("later"))
 source = Source(open=lambda: path.open("rb"), name=path.name, bytes=path.stat().st_size)
-encode([source], Target(Encoding(form, compression), pq.read_schema(path)), lambda data: None)
+encoded = encode([source], Target(Encoding(form, compression), schema), lambda data: None)
+assert encoded.way == sys.argv[4]
 print(getrusage(RUSAGE_SELF).ru_maxrss)
 """
 
@@ -36,12 +40,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize(("form", "compression"), [("parquet", "zstd"), ("parquet", "snappy"), ("json", "gzip")])
-def test_memory_is_flat(files: list[Path], form: str, compression: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "compression", "way"),
+    [
+        ("parquet", "zstd", "pass-through"),
+        ("parquet", "gzip", "page transcode"),
+        ("parquet", "snappy", "rewrite"),
+        ("json", "gzip", "ndjson"),
+    ],
+)
+def test_memory_is_flat(files: list[Path], form: str, compression: str, way: str) -> None:
     small, large = (
         int(
             subprocess.run(
-                [sys.executable, "-c", MEASURE, path, form, compression], check=True, capture_output=True
+                [sys.executable, "-c", MEASURE, path, form, compression, way], check=True, capture_output=True
             ).stdout
         )
         for path in files
