@@ -11,23 +11,19 @@ import io
 from collections.abc import Sequence
 
 from dataset_export.encoding.contract import Encoded, Sink, Source, Target, Way
+from dataset_export.encoding.gzip_member import GzipMember
 from dataset_export.encoding.json_values import check_schema, json_values
 from dataset_export.encoding.rows import Rows
-
-GZIP_LEVEL = 1
-GZIP_WINDOW = 31
-"""zlib's way of asking for a gzip member with the largest window."""
 
 
 def write(sources: Sequence[Source], target: Target, sink: Sink, minus: Sequence[Source]) -> Encoded:
     """Write the rows of `sources` into `sink` as gzip-compressed NDJSON (rules of the values: spec S6, `json_values`).
     Raises as `encode.encode` does; the sink then holds a part of a gzip member, never its end."""
     from arro3.io import write_ndjson
-    from isal import isal_zlib
 
     rows = Rows(sources, target, minus)
     check_schema(rows.schema)
-    gzip = isal_zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WINDOW)
+    gzip = GzipMember()
     for batch in rows.batches():
         text = io.BytesIO()
         write_ndjson(json_values(batch), text)

@@ -10,15 +10,12 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from dataset_export.encoding.contract import Compression
+from dataset_export.encoding.gzip_member import gzip_member
 from dataset_export.encoding.parquet_fields import Codec
 from dataset_export.encoding.thrift_compact import Bytes, Malformed
 
-GZIP_LEVEL = 1
-"""Measured (benchmarks/README.md): isal's level 0 is no faster and its output a third larger, 2 and 3 save a hundredth."""
-
-_GZIP_MEMBER = 31
 _GZIP_OR_ZLIB = 47
-"""Window bits. Readers of parquet take both for GZIP; the format asks for the first."""
+"""Window bits. Readers of parquet take both for GZIP; the format asks for gzip."""
 
 CODECS = {
     Compression.NONE: Codec.UNCOMPRESSED,
@@ -45,9 +42,7 @@ def compressor(codec: int) -> Compress:
     if codec == Codec.UNCOMPRESSED:
         return lambda body: body
     if codec == Codec.GZIP:
-        from isal import isal_zlib
-
-        return lambda body: isal_zlib.compress(body, GZIP_LEVEL, _GZIP_MEMBER)
+        return gzip_member
     return pa.Codec({Codec.SNAPPY: "snappy", Codec.ZSTD: "zstd"}[codec]).compress
 
 

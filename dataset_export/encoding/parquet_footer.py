@@ -87,7 +87,7 @@ def _read_footer(file: Any) -> Footer:
     size = file.seek(0, 2)
     tail = _read_at(file, max(0, size - TAIL), size)
     if tail[-4:] == ENCRYPTED_MAGIC:
-        raise NotImplementedError("its footer is encrypted")
+        raise EOFError("its footer is encrypted")
     length = int.from_bytes(tail[-_ENDING:-4], "little")
     start = size - _ENDING - length
     if tail[-4:] != MAGIC or start < len(MAGIC):

@@ -76,6 +76,8 @@ def blamed_on(source: Source) -> Generator[None]:
     except NotImplementedError as error:
         raise UnsupportedTable(f"{source.name} uses a parquet feature that cannot be read: {_line(error)}.") from error
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        if "encrypted" in str(error):
+            raise UnsupportedTable(f"{source.name} is encrypted: export a copy of the table that is not.") from error
         raise CorruptFile(
             f"{source.name} is truncated or is not a parquet file: {_line(error)}; restore it in the table."
         ) from error

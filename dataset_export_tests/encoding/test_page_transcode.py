@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_export.encoding.contract import Compression, Encoded, Encoding, Source, Target, Way
+from dataset_export.encoding.contract import Compression, Encoded, Encoding, Format, Source, Target, Way
 from dataset_export.encoding.encode import choose_way, encode
 from dataset_export.encoding.parquet_footer import read_footer
 from dataset_export.encoding.ranged_input import READ
 from dataset_export.encoding.thrift_compact import BINARY, BOOL, I32, I64, Struct, write_struct
+from dataset_export.errors import UnsupportedTable
 from dataset_export_tests.encoding.parquet_edits import chunks, footer_of, page, with_footer, with_page
 from dataset_export_tests.encoding.parquet_validator import Walked, validate
 from dataset_export_tests.encoding.parquet_writers import WRITERS, seen
@@ -363,6 +364,15 @@ def test_what_cannot_be_walked_is_for_the_rewrite(change: str) -> None:
     target = target_for(data, "gzip")
     assert choose_way(read_footer(source(data)), source(data), target) is Way.PAGE_TRANSCODE
     assert choose_way(read_footer(source(changed)), source(changed), target) is Way.REWRITE
+
+
+@pytest.mark.parametrize("encoding", [Encoding(), Encoding(Format.JSON)], ids=["parquet", "json"])
+def test_what_is_encrypted_is_refused_by_name(encoding: Encoding) -> None:
+    data = numbers()
+    for encrypted in (data[:-1] + b"E", with_footer(data, REFUSED["an encrypted column"])):
+        target = Target(encoding, pq.read_schema(io.BytesIO(data)))
+        with pytest.raises(UnsupportedTable, match=r"part-1\.parquet is encrypted"):
+            encode([source(encrypted)], target, io.BytesIO().write)
 
 
 @pytest.mark.parametrize("version", ["1.2.9", "1.2.10", "1.3.0", "1.10.1", "1.16.0", "2.0.0", "10.0.0"])

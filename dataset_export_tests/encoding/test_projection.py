@@ -21,8 +21,7 @@ from dataset_export.encoding.hashing import hashed
 from dataset_export.encoding.parquet_leaves import leaves_of
 from dataset_export.encoding.projection import Projection
 from dataset_export.errors import ConfigError
-from dataset_export_tests.encoding.tables import canonical, parquet, source, tables
-from dataset_export_tests.encoding.test_round_trip import as_integers
+from dataset_export_tests.encoding.tables import as_integers, canonical, parquet, source, tables
 
 NDJSON = Encoding(Format.JSON, Compression.GZIP)
 ZSTD = Encoding(compression=Compression.ZSTD)
