@@ -412,7 +412,7 @@ def test_only_needed_chunks_are_read() -> None:
 
 
 def test_bytes_of_columns_that_are_left_out_are_not_read() -> None:
-    table = pa.table({"id": list(range(1000)), "blob": [str(n).encode() * 500 for n in range(1000)]})
+    table = pa.table({"id": list(range(1000)), "blob": [str(n).encode() * 2000 for n in range(1000)]})
     raw = parquet(table, compression="none", use_dictionary=False)
     read: list[int] = []
 
