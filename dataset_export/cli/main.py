@@ -12,6 +12,7 @@ from dataset_export.cli.datasets import datasets
 from dataset_export.cli.delivered import manifest, sweep
 from dataset_export.cli.demo import demo
 from dataset_export.cli.doctor import doctor, policy
+from dataset_export.cli.importing import import_flow
 from dataset_export.cli.listing import dataflows, preview
 from dataset_export.cli.new import new
 from dataset_export.cli.planning import plan
@@ -94,6 +95,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 for command in (
     new,
+    import_flow,
     datasets,
     dataflows,
     preview,

@@ -56,6 +56,7 @@ class Declaration(dg.Component):
         """Render templates, check, and make the declaration. Raises ConfigError with file and line."""
         source = Source(context.project_root, context.resolution_context.source_position_tree)
         written = cast("RootModel[dict[str, Any]]", attributes).root if attributes is not None else {}
+        _refuse_todo(written, source, ())
         rendered = _rendered(written, context.resolution_context.scope, source, ())
         try:
             checked = cls.attributes_model.model_validate(rendered)
@@ -100,6 +101,23 @@ def _schema_only(model: type[BaseModel]) -> type[BaseModel]:
 
     SchemaOnly.__name__ = SchemaOnly.__qualname__ = model.__name__
     return SchemaOnly
+
+
+def _refuse_todo(value: Any, source: Source, path: tuple[str | int, ...]) -> None:
+    """Refuse a value that was left to be written, but in a text for people: loading it would take it for the value."""
+    if path and path[-1] == "description":
+        return
+    if isinstance(value, dict):
+        inside: list[tuple[str | int, Any]] = list(cast("dict[str, Any]", value).items())
+    elif isinstance(value, list):
+        inside = list(enumerate(cast("list[Any]", value)))
+    else:
+        if isinstance(value, str) and (left := re.fullmatch(r"\s*TODO\b:?\s*(.*)", value, re.DOTALL)):
+            what = f"; write {left[1].strip()}" if left[1].strip() else "; write it"
+            raise source.error(f"{'.'.join(map(str, path))} is left to be written{what}", *path)
+        return
+    for key, inner in inside:
+        _refuse_todo(inner, source, (*path, key))
 
 
 def _rendered(value: Any, scope: Mapping[str, Any], source: Source, path: tuple[str | int, ...]) -> Any:

@@ -65,5 +65,6 @@ def _styled(value: Any) -> Any:
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         plain = all(isinstance(item, str | int | float) for item in items)
-        return _Inline(items) if plain else [_styled(item) for item in items]
-    return value
+        styled = [_styled(item) for item in items]
+        return _Inline(styled) if plain else styled
+    return str(value) if isinstance(value, str) else value
