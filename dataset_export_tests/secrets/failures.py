@@ -50,7 +50,8 @@ def environment_of(authority: int, *ca_bundles: str, folder: Path) -> dict[str, 
 @contextmanager
 def failing(what: str, servers: Servers, folder: Path, *, status: int = 403) -> Iterator[Failing]:
     """All ways, failing as `what` says. `status` is what servers that repeat everything answer with."""
-    datasets, destinations = servers.datasets(), servers.destinations()
+    datasets = servers.datasets()
+    destinations = [way for way in (*servers.destinations(), *servers.failing()) if way.secrets]
     with ExitStack() as stack:
         if what in WRONG:
             environment = environment_of(servers.tls_lake.port, servers.tls_lake.ca_bundle, folder=folder)
@@ -73,7 +74,7 @@ def failing(what: str, servers: Servers, folder: Path, *, status: int = 403) -> 
         yield Failing(
             [way.at(echoes[Style.S3].endpoint) for way in datasets],
             [
-                way.at((secure if way.id == "lake_principal" else echoes[STYLES[way.type]]).endpoint)
+                way.at((secure if way.id in PRINCIPALS else echoes[STYLES[way.type]]).endpoint)
                 if way.endpoint
                 else replace(way, fields={**way.fields, **at_ssh})
                 for way in destinations
@@ -83,7 +84,9 @@ def failing(what: str, servers: Servers, folder: Path, *, status: int = 403) -> 
         )
 
 
-TOKENS = ("lake_principal", "gcs_account")
+PRINCIPALS = ("lake_principal", "blob_principal")
+"""Ways whose tokens are sent over TLS only."""
+TOKENS = (*PRINCIPALS, "gcs_account")
 """Ways whose secret is exchanged for a token first."""
 
 
@@ -105,7 +108,7 @@ def _failing(what: str, way: Way) -> Way:
             return way.without_container()
         case _:
             [port] = free_ports(1)
-            scheme = "https" if way.id == "lake_principal" else "http"
+            scheme = "https" if way.id in PRINCIPALS else "http"
             return way.at(f"{scheme}://127.0.0.1:{port}")
 
 

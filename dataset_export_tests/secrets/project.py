@@ -1,5 +1,6 @@
 """A project whose secrets are planted: declarations in YAML, environment variables, files, and a Dagster home."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,14 @@ from typing import Any, Literal
 import yaml
 
 from dataset_export.export.schedule import format_export_time
-from dataset_export_tests.secrets.ways import Way
+from dataset_export_tests.secrets.ways import Way, marks_of
+from dataset_export_tests.servers.weed import free_ports
 
 START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
 EXPORT_TIME = format_export_time(START)
 SHELF = "shelf"
 """A local folder, which has no secrets: for datasets that cannot be read."""
+CHANNEL = "hook"
 Reference = Literal["env", "file"]
 
 
@@ -52,7 +55,11 @@ def write_project(
     documents = [_document("Dataset", planter.dataset(way)) for way in datasets]
     documents += [_document("Destination", planter.destination(way)) for way in destinations]
     documents.append(_document("Destination", {"id": SHELF, "type": "local", "folder": SHELF}))
-    documents += [_dataflow(name, ids, id_) for id_, name in project.dataflows.items() if ids]
+    # An address with a password in it, at which nobody listens: what is sent there fails.
+    documents.append(_document("AlertChannel", {"id": CHANNEL, "url": planter.plant(CHANNEL, channel_url())}))
+    more = {"columns": {"hash": ["name"], "salt": planter.plant("salt", secrets.token_urlsafe(24))}}
+    more["alerts"] = {"to": [{"channel": CHANNEL, "events": ["succeeded", "failed"]}]}
+    documents += [_dataflow(name, ids, id_, more) for id_, name in project.dataflows.items() if ids]
     project.defs.mkdir(parents=True)
     (project.defs / "defs.yaml").write_text("---\n".join(documents), encoding="utf-8")
     return project
@@ -75,10 +82,11 @@ class Planter:
         return {"id": way.id, "type": way.type, "format": "json", **way.fields, **self._references(way)}
 
     def _references(self, way: Way) -> dict[str, dict[str, str]]:
-        self._project.marks.update(way.marks)
-        return {name: self._reference(f"{way.id}_{name}", secret) for name, secret in way.secrets.items()}
+        return {name: self.plant(f"{way.id}_{name}", secret) for name, secret in way.secrets.items()}
 
-    def _reference(self, name: str, secret: str) -> dict[str, str]:
+    def plant(self, name: str, secret: str) -> dict[str, str]:
+        """The reference to a secret that is put where it points."""
+        self._project.marks.update(marks_of(secret))
         self._planted += 1
         if self._by(self._planted) == "env":
             variable = f"{self._project.name}_{name}".upper()
@@ -95,8 +103,13 @@ def _document(component: str, attributes: Mapping[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def _dataflow(name: str, datasets: Sequence[str], destination: str) -> str:
+def channel_url() -> str:
+    """Of a web hook, for Apprise."""
+    [port] = free_ports(1)
+    return f"json://planted:{secrets.token_urlsafe(24)}@127.0.0.1:{port}/hook"
+
+
+def _dataflow(name: str, datasets: Sequence[str], destination: str, more: Mapping[str, Any]) -> str:
     schedule = {"frequency": "daily", "start": START.date(), "at": "00:00", "end": "never"}
-    return _document(
-        "Dataflow", {"name": name, "datasets": list(datasets), "destination": destination, "schedule": schedule}
-    )
+    attributes = {"name": name, "datasets": list(datasets), "destination": destination, "schedule": schedule}
+    return _document("Dataflow", {**attributes, **more})

@@ -4,16 +4,20 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from dataset_export.components.catalog import Catalog, load_catalog
+from dataset_export.components.destination import DestinationAttributes
+from dataset_export.components.findings import variants
 from dataset_export.destinations import retry
 from dataset_export.destinations.contract import Store
 from dataset_export.destinations.sftp import SFTPStore
 from dataset_export.errors import ExportError
 from dataset_export.lake import objects
 from dataset_export.lake.open import open_table
+from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.faults.delivery import also
 from dataset_export_tests.secrets.failures import ECHOES, FAILURES, failing
 from dataset_export_tests.secrets.project import Reference, write_project
@@ -52,12 +56,25 @@ def test_no_secret_in_an_error_its_chain_or_a_log(
     assert "\n".join(summary(found)) == ""
 
 
+def test_every_secret_field_is_planted(servers: Servers) -> None:
+    """A new type of destination, or a new secret of one, has to be planted too."""
+    planted = {(way.type, name) for way in (*servers.destinations(), *servers.failing()) for name in way.secrets}
+    declared = {
+        (type_, name)
+        for type_, attributes in variants(DestinationAttributes).items()
+        for name, field in attributes.model_fields.items()
+        if SecretRef in {getattr(one, "__origin__", one) for one in (field.annotation, *get_args(field.annotation))}
+    }
+    assert planted == declared
+    assert {"sftp", "amazon_s3"} < {type_ for type_, _ in declared}
+
+
 def of_destinations(catalog: Catalog, ids: list[str]) -> Iterator[Written]:
     """What every call to a store says, and how its resource shows itself."""
     for id_ in ids:
-        resource = catalog.io_manager(id_).process_config_and_initialize()
-        yield Written(f"repr of {id_}", repr(resource).encode())
-        store: Store = resource.build_store()
+        with catalog.io_manager(id_).process_config_and_initialize_cm() as resource:
+            yield Written(f"repr of {id_}", repr(resource).encode())
+            store: Store = resource.build_store()
 
         def stage(store: Store = store) -> None:
             with store.stage("file") as upload:

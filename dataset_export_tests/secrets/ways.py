@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -95,7 +96,8 @@ def marks_of(secret: str) -> set[str]:
         return {line.strip() for line in lines if len(line.strip()) >= SHORTEST}
     signatures = {unquote(one) for one in re.findall(r"\bsig=([^&;\s]+)", secret)}
     keys = set(re.findall(r"AccountKey=([^;]+)", secret))
-    whole = signatures | keys or {secret}
+    passwords = set(re.findall(r"://[^:/]+:([^@/]+)@", secret))
+    whole = signatures | keys | passwords or {secret}
     return {line for mark in whole for line in mark.splitlines() if len(line) >= SHORTEST}
 
 
@@ -222,6 +224,12 @@ class Servers:
         lake: dict[str, Any] = {"filesystem": self.places["lake"], "allow_insecure": True}
         sas = self.lake.sas(self.places["lake"], lasts=timedelta(hours=2))
         yield from _account("lake", "adls_gen2", lake, LAKE_ACCOUNT, self.lake.endpoint, self.lake.access.key, sas)
+        yield Way(
+            "zone_by_command",
+            "data_landing_zone",
+            {**zone, "folder": "by-command", "refresh_command": self._printing(uri)},
+            {},
+        )
         principal = self.tls_lake.access.principal
         fields = {
             "filesystem": self.places["tls_lake"], "folder": FOLDER, "account": LAKE_ACCOUNT,
@@ -231,6 +239,24 @@ class Servers:
             "lake_principal", "adls_gen2", fields, {"client_secret": principal.secret},
             container="filesystem", endpoint="endpoint_url",
         )  # fmt: skip
+
+    def failing(self) -> Iterator[Way]:
+        """Ways that no server lets in: Azurite knows no tokens without TLS."""
+        principal = self.tls_lake.access.principal
+        fields = {
+            "container": "exports", "account": LAKE_ACCOUNT, "endpoint_url": self.tls_lake.endpoint,
+            "tenant_id": TENANT, "client_id": principal.client_id,
+        }  # fmt: skip
+        yield Way(
+            "blob_principal", "azure_blob", fields, {"client_secret": principal.secret},
+            container="container", endpoint="endpoint_url",
+        )  # fmt: skip
+
+    def _printing(self, text: str) -> list[str]:
+        """A command that prints this."""
+        file = self.folder / "printed"
+        file.write_text(text)
+        return [sys.executable, "-c", "import sys; print(open(sys.argv[1]).read())", str(file)]
 
     def _sftp(self) -> Iterator[Way]:
         yield Way(
