@@ -20,4 +20,5 @@ def small_disk(folder: Path, size: int) -> Generator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # At once, also while a child of the server that used it is still ending.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
