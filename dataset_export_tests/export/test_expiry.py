@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dataset_export.destinations.contract import Store
+from dataset_export.destinations.contract import HIDDEN_FOLDER, Store
 from dataset_export.export.expiry import files_expire_at
 from dataset_export.export.manifest import parse_manifest
 from dataset_export.export.repair import Depth
-from dataset_export_tests.export.exporter import Exporter
+from dataset_export_tests.export.exporter import Exporter, rows_of
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
+EARLY = datetime(2026, 10, 31, 12, tzinfo=UTC)
 LIFETIME = timedelta(days=7)
 only_zone = pytest.mark.parametrize("place", ["data_landing_zone"], indirect=True)
 
@@ -59,6 +60,20 @@ def test_s3_files_that_a_repair_keeps_expire_as_before(exporter: Exporter, monke
 def test_s3_an_export_without_files_has_nothing_that_expires(exporter: Exporter) -> None:
     exporter.export(0)
     assert files_expire_at(exporter.export(1)) is None
+
+
+@only_zone
+def test_s3_once_the_zone_has_deleted_everything_exports_go_on(exporter: Exporter, delta: DeltaBuilder) -> None:
+    """Also the journal and the manifests: the history is not the destination's."""
+    first = exporter.export(0)
+    for folder in ("", HIDDEN_FOLDER):
+        for entry in list(exporter.store.list(folder)):
+            exporter.store.delete(entry.path)
+    delta.commit_time(delta.append(8), EARLY)
+    second = exporter.export(1)
+    assert second.bounds.lower == first.bounds.upper
+    assert rows_of(exporter.store, second) == {8: 1}
+    assert rows_of(exporter.store, exporter.export(0, resend=True)) == dict.fromkeys(range(1, 8), 1)
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
