@@ -33,7 +33,7 @@ from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.dataflow import build_dataflow
-from dataset_export.orchestration.names import JOBS_OF_THE_PROJECT
+from dataset_export.orchestration.names import JOBS_OF_THE_PROJECT, LAKE
 from dataset_export.suggestion import did_you_mean
 
 LOG = logging.getLogger("dataset_export")
@@ -188,6 +188,8 @@ class Dataflow(Declaration):
         """See `Declaration.from_attributes`."""
         with source.blaming("name"):
             check_name(attributes.name, "the dataflow name")
+            if attributes.name == LAKE:
+                raise ConfigError(f"the dataflow name {LAKE!r} is that of the tables in the lake; take another one")
             if attributes.name in JOBS_OF_THE_PROJECT:
                 what = JOBS_OF_THE_PROJECT[attributes.name]
                 raise ConfigError(f"the dataflow name {attributes.name!r} is that of {what}; take another one")

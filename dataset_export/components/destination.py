@@ -28,6 +28,9 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.secret_refs import SecretRef
 
+DEFAULT_IO_MANAGER = "io_manager"
+"""The resource that Dagster keeps with what a step hands on to the next."""
+
 AnyType = (
     LocalAttributes
     | S3Attributes
@@ -87,6 +90,10 @@ class Destination(Declaration):
         secrets = attributes.secrets(source)
         io_manager = attributes.io_manager(source, {field: resource_field(ref) for field, ref in secrets.items()})
         with source.blaming("id"):
+            if attributes.id == DEFAULT_IO_MANAGER:
+                raise ConfigError(
+                    f"the destination id {attributes.id!r} is that of Dagster's own storage; take another one"
+                )
             value = DestinationInfo(
                 id=attributes.id,
                 name=attributes.name or attributes.id,

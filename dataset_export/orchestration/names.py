@@ -39,9 +39,13 @@ JOBS_OF_THE_PROJECT = {SWEEP_JOB: "the daily sweep", USAGE_JOB: "the daily count
 """Jobs that belong to no dataflow, and what they do: no dataflow may be called so."""
 
 
+LAKE = "lake"
+"""What the keys of the tables in the lake begin with; keys of exports begin with their dataflow's name."""
+
+
 def lake_key(dataset: Dataset) -> dg.AssetKey:
     """The dataset in the lake, upstream of its exports."""
-    return dg.AssetKey(["lake", dataset.id])
+    return dg.AssetKey([LAKE, dataset.id])
 
 
 def export_key(dataflow: Dataflow, dataset: Dataset) -> dg.AssetKey:
