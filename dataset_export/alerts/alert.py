@@ -34,7 +34,7 @@ class Alert:
 
     Attributes:
         event: what it is about.
-        keys: what it tells, in words that stay the same whenever it is made. An alert whose keys were all told is dropped.
+        keys: what it tells, in words that stay the same whenever it is made. An alert of which one was told is dropped.
         title: one line; names the dataflow.
         text: lines for a person, with what to do where something is to be done. Holds no secret.
         happened_at: UTC.

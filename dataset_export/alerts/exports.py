@@ -1,5 +1,6 @@
 """Which alerts a run of a dataflow gives rise to, and what they say."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,6 +57,7 @@ class ExportRun:
         ended_at: UTC; None while it goes on.
         outcome: None while it goes on.
         retried: whether Dagster starts it again by itself, after its process died.
+        given_up: whether it was the last of the scheduled runs of its export time: they failed too often.
         deliveries: what it delivered so far.
         faults: why it failed, one sentence each, the dataset and step before it; without secrets.
         failed_checks: what the checks of what was delivered found wrong, likewise.
@@ -69,6 +71,7 @@ class ExportRun:
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     retried: bool = False
+    given_up: bool = False
     deliveries: tuple[Delivery, ...] = ()
     faults: tuple[str, ...] = ()
     failed_checks: tuple[str, ...] = ()
@@ -82,8 +85,9 @@ def end_keys(run_id: str) -> tuple[str, str]:
 def run_alerts(run: ExportRun) -> Iterator[Alert]:
     """The alerts of a run, in the order in which things happened.
 
-    A run that Dagster retries by itself starts once and fails when its last retry does. One that was cancelled neither
-    succeeded nor failed; what it did not deliver becomes late.
+    A run that Dagster retries by itself starts once and fails when its last retry does. A failure that comes again with the
+    next scheduled run of the export time, for the same reason, is told once, and once more when it is given up. A run that was
+    cancelled neither succeeded nor failed; what it did not deliver becomes late.
     """
     name = f"{run.dataflow}: export of {run.export_time:%Y-%m-%d %H:%M} UTC"
     if run.started_at is not None:
@@ -98,11 +102,22 @@ def run_alerts(run: ExportRun) -> Iterator[Alert]:
         text = _lines(delivered, _run(run))
         yield Alert(Event.SUCCEEDED, (succeeded,), f"{name} succeeded", text, run.ended_at)
     elif run.outcome is not Outcome.CANCELED and not run.retried:
-        undelivered = run.outcome is Outcome.FAILED and (run.faults or not run.failed_checks)
-        title = f"{name} failed" if undelivered else f"{name} was delivered, but a check of it failed"
-        faults = (*run.faults, *run.failed_checks) or ("The run ended without saying why.",)
-        also = f"Delivered all the same:\n{delivered}" if delivered and undelivered else delivered
-        yield Alert(Event.FAILED, (failed,), title, _lines(*faults, also, _run(run)), run.ended_at)
+        yield _failure(run, name, (failed,), delivered, run.ended_at)
+
+
+def _failure(run: ExportRun, name: str, keys: tuple[str, ...], delivered: str, at: datetime) -> Alert:
+    undelivered = run.outcome is Outcome.FAILED and (run.faults or not run.failed_checks)
+    title = f"{name} failed" if undelivered else f"{name} was delivered, but a check of it failed"
+    faults = (*run.faults, *run.failed_checks) or ("The run ended without saying why.",)
+    also = f"Delivered all the same:\n{delivered}" if delivered and undelivered else delivered
+    if run.given_up:
+        title += ", and is not tried again"
+        command = f"dataset-export run {run.dataflow} --export-time {format_export_time(run.export_time)}"
+        also = _lines(also, f"It failed too often to be tried again by itself; correct the cause, then: {command}")
+    else:
+        reason = hashlib.sha256("\n".join(faults).encode()).hexdigest()[:16]
+        keys = (*keys, f"failed:{format_export_time(run.export_time)}:{reason}")
+    return Alert(Event.FAILED, keys, title, _lines(*faults, also, _run(run)), at)
 
 
 def _content_alerts(run: ExportRun, name: str, at: datetime) -> Iterator[Alert]:

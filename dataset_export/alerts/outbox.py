@@ -84,7 +84,7 @@ class Outbox:
         """Put alerts in for the channels that hear of them, unless they were told before and that is `remembered`."""
         entries, told = list(self.entries), dict(self.told)
         for alert in alerts:
-            if not set(alert.keys) <= set(told):
+            if not any(key in told for key in alert.keys):
                 entries += [Entry(alert, channel, due_at=now) for channel in rules.channels(alert.event)]
             for key in alert.keys:
                 # Noted once a day is enough to remember it, and spares a write at every tick.

@@ -13,10 +13,11 @@ from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import format_export_time, parse_export_time
 from dataset_export.export.schema_change import OnSchemaChange, change_in
+from dataset_export.orchestration.backlog import failed_attempts
 from dataset_export.orchestration.faults import BLOCKED_BY_CHECK, step_fault, step_prefix
 from dataset_export.orchestration.ledger import TABLE_VERSIONS_KEY, materialized_export_times
 from dataset_export.orchestration.metadata import SCHEMA_CHANGE_KEY
-from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG, export_key
+from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG, SCHEDULED_TAG, export_key
 from dataset_export.orchestration.owed import History
 
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -82,6 +83,7 @@ def export_run(instance: dg.DagsterInstance, dataflow: Dataflow, record: RunReco
         ended_at=ended,
         outcome=OUTCOMES.get(run.status),
         retried=run.tags.get(WILL_RETRY_TAG) == "true",
+        given_up=_given_up(instance, dataflow, record),
         deliveries=tuple(_deliveries(instance, dataflow, events)),
         faults=tuple(_faults(dataflow, events)),
         failed_checks=tuple(_failed_checks(dataflow, events)),
@@ -106,6 +108,16 @@ def not_in_time(
             if key in owed or (key in first and first[key] > (export_time + within).timestamp()):
                 late[export_time] = (*late.get(export_time, ()), dataset.id)
     return late
+
+
+def _given_up(instance: dg.DagsterInstance, dataflow: Dataflow, record: RunRecord) -> bool:
+    """Whether this was the last scheduled run of its export time."""
+    run = record.dagster_run
+    if run.status is not DagsterRunStatus.FAILURE or SCHEDULED_TAG not in run.tags:
+        return False
+    export_time = run.tags[PARTITION_TAG]
+    attempts = failed_attempts(instance, [dataflow.name], [export_time]).get((dataflow.name, export_time))
+    return attempts is not None and attempts.given_up and attempts.last == _moment(record.end_time)
 
 
 def _is_export_time(text: str) -> bool:

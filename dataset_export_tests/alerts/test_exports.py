@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dataset_export.alerts.alert import Event
+from dataset_export.alerts.alert import AlertRules, Event, Route
 from dataset_export.alerts.exports import Delivery, ExportRun, Outcome, run_alerts
+from dataset_export.alerts.outbox import Outbox
 
 AT = datetime(2026, 11, 2, 2, tzinfo=UTC)
 ORDERS = Delivery(
@@ -60,8 +61,21 @@ def test_s8_a_check_that_failed_is_told_as_a_failure(outcome: Outcome) -> None:
 
 def test_s8_runs_that_dagster_retries_start_and_fail_once() -> None:
     first = replace(FAILED, run_id="1", retried=True)
-    told = {key for run in (first, FAILED) for alert in run_alerts(run) for key in alert.keys}
+    told = {alert.keys[0] for run in (first, FAILED) for alert in run_alerts(run)}
     assert told == {"started:1", "failed:2"}
+
+
+def test_s8_a_failure_that_comes_again_for_the_same_reason_is_told_once_and_once_more_when_it_is_given_up() -> None:
+    again = replace(FAILED, run_id="3", root_run_id="3")
+    other = replace(again, run_id="4", faults=("orders, publish: the password is wrong",))
+    last = replace(again, run_id="5", given_up=True)
+    box = Outbox(since=AT)
+    for run in (FAILED, again, other, again, last):
+        box = box.with_alerts(run_alerts(run), AlertRules((Route("ops", (Event.FAILED,)),)), AT)
+    assert [entry.alert.keys[0] for entry in box.entries] == ["failed:2", "failed:4", "failed:5"]
+    given_up = box.entries[-1].alert
+    assert given_up.title == "flow: export of 2026-11-02 02:00 UTC failed, and is not tried again"
+    assert "correct the cause, then: dataset-export run flow --export-time 202611020200\n" in given_up.text
 
 
 def test_a_run_that_goes_on_or_was_cancelled() -> None:

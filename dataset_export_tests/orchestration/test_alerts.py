@@ -24,9 +24,10 @@ from dataset_export.orchestration import alerts_tick as tick_module
 from dataset_export.orchestration.alert_store import ORGANIZATION, load_outboxes, post, save_outbox
 from dataset_export.orchestration.alerts import alert_definitions
 from dataset_export.orchestration.alerts_tick import SETTLED, Cursor, Tick, Watched, alerts_tick
+from dataset_export.orchestration.backlog import MAX_ATTEMPTS
 from dataset_export.orchestration.handover import tell_notice
 from dataset_export.orchestration.ledger import SETTINGS_KEY
-from dataset_export.orchestration.names import DATAFLOW_TAG
+from dataset_export.orchestration.names import DATAFLOW_TAG, SCHEDULED_TAG
 from dataset_export.orchestration.notices import Notice, NoticeKind
 from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.orchestration.test_schedule import EVENTS, ORDERS, dataflow
@@ -174,6 +175,17 @@ def test_s8_a_run_that_dagster_starts_again_by_itself_has_not_failed(center: Cen
     center.run(dg.DagsterRunStatus.FAILURE, root_run_id=first, parent_run_id=first, tags={"dagster/root_run_id": first})
     center.tick()
     assert [alert["type"] for alert in receiver.taken] == ["info", "failure"]
+
+
+def test_s8_a_failed_export_time_is_told_at_its_first_attempt_and_when_it_is_given_up(
+    center: Center, receiver: Receiver
+) -> None:
+    center.rules = AlertRules((Route("ops", (Event.FAILED,)),))
+    for _ in range(MAX_ATTEMPTS):
+        center.run(dg.DagsterRunStatus.FAILURE, tags={SCHEDULED_TAG: "true"})
+        center.tick()
+    day = f"flow: export of {SCHEDULE.start:%Y-%m-%d %H:%M} UTC"
+    assert receiver.titles == [f"{day} failed", f"{day} failed, and is not tried again"]
 
 
 def test_a_retry_that_dagster_cannot_start_is_a_failure_after_all(center: Center, receiver: Receiver) -> None:
@@ -328,8 +340,8 @@ def test_a_channel_that_fails_takes_no_time_from_another(center: Center, receive
     center.send = one_is_down
     center.channels["down"] = Channel("down", SecretRef(env="NOBODY"))
     center.rules = AlertRules((Route("down"), Route("ops")))
-    for _ in range(3):
-        center.run(dg.DagsterRunStatus.FAILURE)
+    for number in range(3):
+        center.run(dg.DagsterRunStatus.FAILURE, center.export_time(number))
     center.tick()
     assert sorted(asked) == ["down", "ops", "ops", "ops"]
 
@@ -425,12 +437,12 @@ def test_a_cursor_that_was_not_kept_repeats_nothing(center: Center, receiver: Re
 
 def test_what_happened_in_an_outage_is_told_after_it(center: Center, receiver: Receiver) -> None:
     center.flow = dataflow(SCHEDULE, enabled=False)
-    center.run(dg.DagsterRunStatus.FAILURE, at=center.now + timedelta(days=2))
-    center.run(dg.DagsterRunStatus.FAILURE, at=center.now + timedelta(days=5))
+    center.run(dg.DagsterRunStatus.FAILURE, center.export_time(0), at=center.now + timedelta(days=2))
+    center.run(dg.DagsterRunStatus.FAILURE, center.export_time(1), at=center.now + timedelta(days=5))
     center.rules = AlertRules((Route("ops", (Event.FAILED,)),))
     center.tick(timedelta(days=6))
     assert len(receiver.taken) == 2
-    center.run(dg.DagsterRunStatus.FAILURE, at=center.now + timedelta(days=1))
+    center.run(dg.DagsterRunStatus.FAILURE, center.export_time(2), at=center.now + timedelta(days=1))
     center.tick(timedelta(days=9))
     assert len(receiver.taken) == 2, "what is more than a week old is no news"
 
@@ -507,7 +519,7 @@ def test_the_sensor_tells_and_a_tick_that_gives_up_fails(
     assert Cursor.read(data.cursor, datetime.now(UTC)).sending == ()
     monkeypatch.setattr(outbox_module, "MOST_TRIES", 1)
     receiver.statuses = [500]
-    center.run(dg.DagsterRunStatus.FAILURE, at=datetime.now(UTC))
+    center.run(dg.DagsterRunStatus.FAILURE, center.export_time(0), at=datetime.now(UTC))
     with (
         dg.build_sensor_context(center.instance, cursor=data.cursor) as context,
         pytest.raises(Exception, match="was given up after 1 tries"),
