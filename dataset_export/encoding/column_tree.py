@@ -13,6 +13,7 @@ from dataset_export.encoding.column_path import ELEMENT, KEY, VALUE, ColumnPath,
 from dataset_export.encoding.contract import ColumnRule
 from dataset_export.encoding.kinds import is_list, list_of
 from dataset_export.errors import ConfigError
+from dataset_export.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,19 +142,20 @@ def _kinds_at(schema: Any, path: ColumnPath, setting: str) -> tuple[Any, Any]:
         around = kind
         parts = {field.name: field.type for field in fields_of(around)}
         if name not in parts:
-            raise ConfigError(f"{setting} names {path_text(path)}, and {_there_is(path[:depth], around, list(parts))}")
+            raise ConfigError(f"{setting} names {path_text(path)}, and {_there_is(path[: depth + 1], around, parts)}")
         kind = parts[name]
     return around, kind
 
 
-def _there_is(path: ColumnPath, kind: Any, names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    known = ", ".join(path_text((*path, name)) for name in names[:NAMED]) + more
-    if not path:
-        return f"the table has no such column; it has {known}"
+def _there_is(path: ColumnPath, kind: Any, known: Iterable[str]) -> str:
+    """What there is where the last name of the path was looked for, and that it is not there."""
+    around = path[:-1]
+    names = [path_text((*around, name)) for name in known]
     if not names:
-        return f"{path_text(path)} is {kind}, with no fields in it"
-    return f"{path_text(path)} has no such field; it has {known}"
+        return f"{path_text(around)} is {kind}, with no fields in it"
+    listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    what = f"{path_text(around)} has no such field" if around else "the table has no such column"
+    return f"{what}; it has {listed}{did_you_mean(path_text(path), names)}"
 
 
 def _is_struct(kind: Any) -> bool:

@@ -221,9 +221,10 @@ def test_what_has_nothing_left_goes_as_a_whole() -> None:
             rule(exclude="emial"),
             "exclude names emial, and the table has no such column; it has id, name, home, items, tags",
         ),
+        (rule(exclude="Name"), "no such column; it has id, name, home, items, tags; did you mean 'name'?"),
         (
             rule(include="home.strt"),
-            "include names home.strt, and home has no such field; it has home.street, home.geo",
+            "include names home.strt, and home has no such field; it has home.street, home.geo; did you mean 'home.street'?",
         ),
         (rule(exclude="items.price"), "items has no such field; it has items.element"),
         (rule(exclude="tags.v"), "tags has no such field; it has tags.key, tags.value"),
