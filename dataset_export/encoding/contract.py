@@ -40,6 +40,7 @@ class Way(StrEnum):
     """How the bytes of a delivered file were made."""
 
     PASS_THROUGH = "pass-through"  # noqa: S105
+    COLUMN_COPY = "column copy"
     PAGE_TRANSCODE = "page transcode"
     REWRITE = "rewrite"
     NDJSON = "ndjson"

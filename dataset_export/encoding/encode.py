@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataset_export.encoding.contract import (
-    ColumnRule,
     Compression,
     Encoded,
     Encoding,
@@ -63,27 +62,38 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
     if target.encoding.format is Format.JSON:
         return ndjson.write(sources, target, sink, minus)
     if len(sources) == 1:
-        footer = read_footer(sources[0])
-        way = choose_way(footer, sources[0], target, minus)
+        way, footer = _way(read_footer(sources[0]), sources[0], target, minus)
         if way is Way.PASS_THROUGH:
             return pass_through.copy(sources[0], footer.metadata, target, sink)
-        if way is Way.PAGE_TRANSCODE:
-            return page_transcode.write(sources[0], footer, target, sink)
+        if way in (Way.COLUMN_COPY, Way.PAGE_TRANSCODE):
+            return page_transcode.write(sources[0], footer, target, sink, way)
     return rewrite.write(sources, target, sink, minus)
 
 
 def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:
     """The way in which one source file becomes one delivered file; `footer` is the file's own."""
-    from dataset_export.encoding import page_transcode, pass_through
-    from dataset_export.encoding.same_rows import has_same_rows
-
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    if minus or target.columns != ColumnRule() or not has_same_rows(footer.metadata, source, target):
-        return Way.REWRITE
-    if pass_through.is_possible(footer, target.encoding.compression):
-        return Way.PASS_THROUGH
-    return Way.PAGE_TRANSCODE if page_transcode.is_possible(footer) else Way.REWRITE
+    return _way(footer, source, target, minus)[0]
+
+
+def _way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:
+    """The way, and the footer less the columns that are not delivered."""
+    from dataset_export.encoding import page_transcode, pass_through
+    from dataset_export.encoding.delivered_columns import delivered_columns
+    from dataset_export.encoding.same_rows import has_same_rows
+
+    if minus or not has_same_rows(footer.metadata, source, target):
+        return Way.REWRITE, footer
+    left = delivered_columns(footer, source, target)
+    if left is None:
+        return Way.REWRITE, footer
+    has_codec = pass_through.is_possible(left, target.encoding.compression)
+    if has_codec and left is footer:
+        return Way.PASS_THROUGH, footer
+    if not page_transcode.is_possible(left):
+        return Way.REWRITE, footer
+    return Way.COLUMN_COPY if has_codec else Way.PAGE_TRANSCODE, left
 
 
 def check_encoding(encoding: Encoding) -> None:

@@ -1,7 +1,9 @@
-"""Page transcoding: parquet in, parquet out in another codec, without decoding a value.
+"""Page transcoding and column copying: parquet in, parquet out in another codec or with fewer columns, without decoding a
+value.
 
-Every page is decompressed and compressed again. Levels, encodings, dictionaries and statistics stay as they are, and so
-does everything in the footer but sizes and positions. Page indexes and bloom filters stay, with their new positions.
+In another codec, every page is decompressed and compressed again; otherwise column chunks are copied byte for byte. Levels,
+encodings, dictionaries and statistics stay as they are, and so does everything in the footer but sizes and positions. Page
+indexes and bloom filters stay, with their new positions.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ def is_possible(footer: Footer) -> bool:
     return True
 
 
-def write(source: Source, footer: Footer, target: Target, sink: Sink) -> Encoded:
-    """Write the file, whose footer this is, into the sink in the target's codec.
+def write(source: Source, footer: Footer, target: Target, sink: Sink, way: Way) -> Encoded:
+    """Write those columns of the file that are in `footer` into the sink, in the target's codec; what that takes is the
+    `way`.
 
     Raises CorruptFile when a page does not hold what its header and the footer say, or the file is not as long as the
     table says; the sink then holds a part of a file, never a footer.
@@ -41,7 +44,7 @@ def write(source: Source, footer: Footer, target: Target, sink: Sink) -> Encoded
     struct = footer.copy()
     output = Output(sink)
     output.write(MAGIC)
-    move_chunks(source, footer, struct, CODECS[target.encoding.compression], output)
+    move_chunks(source, footer, struct, CODECS.get(target.encoding.compression), output)
     output.write(write_footer(struct))
     output.flush()
     return Encoded(
@@ -50,5 +53,5 @@ def write(source: Source, footer: Footer, target: Target, sink: Sink) -> Encoded
         carried_over=0,
         first_timestamp=first,
         last_timestamp=last,
-        way=Way.PAGE_TRANSCODE,
+        way=way,
     )

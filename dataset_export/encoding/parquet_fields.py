@@ -6,7 +6,9 @@ class FileMetaData:
     SCHEMA = 2
     NUM_ROWS = 3
     ROW_GROUPS = 4
+    KEY_VALUE_METADATA = 5
     CREATED_BY = 6
+    COLUMN_ORDERS = 7
     ENCRYPTION_ALGORITHM = 8
 
 
@@ -20,8 +22,13 @@ class RowGroup:
     COLUMNS = 1
     TOTAL_BYTE_SIZE = 2
     NUM_ROWS = 3
+    SORTING_COLUMNS = 4
     FILE_OFFSET = 5
     TOTAL_COMPRESSED_SIZE = 6
+
+
+class SortingColumn:
+    COLUMN_INDEX = 1
 
 
 class ColumnChunk:

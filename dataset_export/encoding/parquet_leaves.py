@@ -1,4 +1,4 @@
-"""Which column chunks of a parquet file hold the columns that are wanted, so that no others are read."""
+"""Which column chunks of a parquet file hold the columns that are wanted, so that no others are read or copied."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ def leaves_of(file: pq.ParquetFile, wanted: Iterable[pa.Field]) -> list[str]:
 
 def _chunks(file: pq.ParquetFile) -> list[tuple[ColumnPath, str]]:
     """Every leaf of the file in its order: its path as we write it, and as parquet does."""
-    leaves = [leaf for field in file.schema_arrow for leaf in _leaves(field.type, (field.name,))]
+    leaves = leaf_paths(file.schema_arrow)
     paths = [file.metadata.schema.column(at).path for at in range(file.metadata.num_columns)]
     if len(leaves) != len(paths):
         # Some leaf is several columns, or none, to Arrow: then columns are read whole, by their names.
         return [((name,), name) for name in file.schema_arrow.names]
     return list(zip(leaves, paths, strict=True))
+
+
+def leaf_paths(fields: Iterable[pa.Field]) -> list[ColumnPath]:
+    """The paths of what has no parts, in the order in which a parquet file has columns for it."""
+    return [leaf for field in fields for leaf in _leaves(field.type, (field.name,))]
 
 
 def _leaves(kind: Any, path: ColumnPath) -> Iterator[ColumnPath]:

@@ -33,6 +33,7 @@ class Projection:
     Attributes:
         schema: what is delivered.
         keeps_all: whether that is everything, as it is.
+        changes_values: whether something is hashed or masked.
     """
 
     def __init__(self, schema: pa.Schema, rule: ColumnRule) -> None:
@@ -44,6 +45,7 @@ class Projection:
         self.keeps_all = len(self._tree.parts) == len(schema) and all(
             isinstance(node, Whole) for node in self._tree.parts.values()
         )
+        self.changes_values = bool(rule.hashed or rule.masked)
         # What other writers keep beside a schema may name columns that are left out.
         metadata = schema.metadata if self.keeps_all else None
         self.schema = pa.schema(delivered_fields(schema, self._tree.parts), metadata=metadata)

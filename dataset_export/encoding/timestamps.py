@@ -31,6 +31,13 @@ class TimestampColumn:
         self._ticks, self._seconds = _resolution(self._kind, rule.timestamp_column or "")
         self._oldest = None if rule.not_before is None else self._ceiling(rule.not_before)
 
+    def is_in(self, schema: pa.Schema) -> bool:
+        """Whether a file of this schema has the column, in the same type: then its statistics are in the same unit."""
+        try:
+            return bool(_type_at(schema, self.path).equals(self._kind))
+        except ConfigError:
+            return False
+
     def ticks(self, batch: pa.RecordBatch) -> pa.Array:
         """The column's values as int64, in its own unit; null where the timestamp or a struct around it is null."""
         import pyarrow as pa

@@ -63,7 +63,7 @@ def test_plan_says_which_columns_are_left_out(world: World) -> None:
     assert "note: columns of a: left out: name\n" in result.stderr
     a, b = world.json("plan", "flow", "--export-time", at(0), session=session)["datasets"]
     assert (a["columns"], b["columns"]) == ({"leftOut": ["name"], "hashed": [], "masked": []}, None)
-    assert [file["way"] for file in a["file_list"]] == ["rewrite"]
+    assert [file["way"] for file in a["file_list"]] == ["page transcode"]
 
 
 def test_plan_refuses_columns_that_the_table_does_not_have(world: World) -> None:

@@ -100,6 +100,17 @@ def test_the_manifest_says_what_is_left_out_and_has_the_schema_of_what_is_delive
     ]
 
 
+@pytest.mark.parametrize(
+    ("compression", "way"),
+    [(Compression.SNAPPY, "column copy"), (Compression.SOURCE, "column copy"), (Compression.GZIP, "page transcode")],
+)
+def test_no_value_is_decoded_only_to_leave_columns_out(
+    tmp_path: Path, lake: DeltaBuilder, compression: Compression, way: str
+) -> None:
+    manifest = local(tmp_path, lake, EXCLUDE, encoding=Encoding(compression=compression)).export(0)
+    assert [file.way for file in manifest.files] == [way]
+
+
 def test_without_settings_the_manifest_says_nothing_of_columns(tmp_path: Path, lake: DeltaBuilder) -> None:
     assert "columns" not in local(tmp_path, lake, Columns()).export(0).document
 
