@@ -1,7 +1,9 @@
 """The alerts sensor over a real instance: what runs leave there is told once, to real receivers, whatever fails between."""
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -527,6 +529,30 @@ def test_the_sensor_tells_and_a_tick_that_gives_up_fails(
         sensor.evaluate_tick(context)
     with dg.build_sensor_context(center.instance, cursor=data.cursor) as context:
         assert sensor.evaluate_tick(context).skip_message == "0 alerts sent, none waiting"
+
+
+def test_a_tick_that_still_sends_is_not_joined_by_the_next(
+    center: Center, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon stops waiting for a tick after a minute; the code server goes on with it."""
+    monkeypatch.setattr(tick_module, "SETTLED", timedelta(0))
+    [sensor] = alert_definitions([Watched(center.flow, EVERYTHING)], center.channels).sensors or []
+    assert isinstance(sensor, dg.SensorDefinition)
+    post(center.instance, "flow", Alert(Event.ENDED, ("ended",), "ended", "", datetime.now(UTC)), datetime.now(UTC))
+    receiver.slow = 60
+
+    def evaluate() -> str | None:
+        with dg.build_sensor_context(center.instance) as context:
+            return sensor.evaluate_tick(context).skip_message
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(evaluate)
+        while not receiver.requests:
+            time.sleep(0.01)
+        assert evaluate() == "the tick before is still sending"
+        receiver.stopped.set()
+        assert first.result() == "1 alerts sent, none waiting"
+    assert len(receiver.taken) == 1
 
 
 def test_no_channel_makes_no_sensor() -> None:
