@@ -10,16 +10,20 @@ import pytest
 from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
+from dagster._core.test_utils import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_export.destinations.io_manager import MANIFEST_PATH_KEY
 from dataset_export.destinations.local import LocalDestination
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import Frequency, make_schedule
+from dataset_export.governance.licenses import Application, License, Licenses, Thresholds, Tier
 from dataset_export.orchestration.backlog import MAX_ATTEMPTS
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.ending import WARN_DAYS, LifeTick, attend_end
 from dataset_export.orchestration.lake_asset import lake_asset
+from dataset_export.orchestration.ledger import BYTES_SENT_KEY
 from dataset_export.orchestration.life import life_definitions
 from dataset_export.orchestration.life_record import LifeRecord, LifeRecords
 from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG
@@ -51,6 +55,7 @@ class World:
         self.instance = instance
         self.flow = dataflow()
         self.notices: list[Notice] = []
+        self.licenses: Licenses | None = None
 
     def declare(self, **changes: object) -> None:
         """Another version of the declaration is deployed."""
@@ -99,6 +104,7 @@ class World:
         definitions = life_definitions(
             [self.flow],
             build_dataflow(self.flow),
+            self.licenses,
             notify=notify or [self.notify],  # type: ignore[arg-type]
             clock=lambda: now,
         )
@@ -175,6 +181,22 @@ def test_s5_at_the_moment_of_a_tick_what_is_missing_is_left_to_the_schedule(worl
     assert world.tick(hour(7)) == "nothing to do for 1 dataflow(s)"
     assert world.running
     assert times(world.tick(hour(7.1))) == [key(number) for number in range(6)]
+
+
+def test_s9_while_exports_are_stopped_nothing_is_asked_for_and_the_schedule_is_kept(world: World) -> None:
+    with freeze_time(hour(1)):
+        metadata = {MANIFEST_PATH_KEY: "m.json", BYTES_SENT_KEY: 500_000}
+        used = dg.AssetMaterialization(dg.AssetKey(["other", "x"]), partition=key(0), metadata=metadata)
+        world.instance.report_runless_asset_event(used)
+    profiles = License(Application.REAL_TIME_CDP, Tier.PRIME, 1)
+    world.licenses = Licenses((profiles,), thresholds=Thresholds(block=1.0))
+    world.deliver(0, 1, 2, 3)
+    said = world.tick(hour(6.5))
+    assert "the organization's threshold block is 100%, so no export starts before 2027-01-01" in said
+    assert world.running
+    assert world.texts() == []
+    world.licenses = Licenses((replace(profiles, profiles=2),), thresholds=Thresholds(block=1.0))
+    assert times(world.tick(hour(6.6))) == [key(4), key(5)], "nothing is lost"
 
 
 def test_s5_between_the_last_export_time_and_the_end_it_has_not_ended_yet(world: World) -> None:
