@@ -50,6 +50,8 @@ def test_each_line_of_a_secret_is_hidden() -> None:
         f"eyJ0eXAi.{secrets.token_urlsafe(30)}.{secrets.token_urlsafe(40)}",
         quote(b64encode(secrets.token_bytes(32)).decode(), safe=""),
     ],
+    # Not the credentials themselves, which are others in each of the processes that share the tests.
+    ids=["hex", "base64", "google", "web token", "quoted base64"],
 )
 @pytest.mark.parametrize(
     "around", ["Bearer {}", "?sig={}&sp=r", "Signature={}, x", "'{}'", '{{"token":"{}"}}', "a: {}\n"]
