@@ -12,8 +12,8 @@ from typing import Any
 from dataset_export.encoding.thrift_compact import Bytes
 
 LEVEL = 1
-"""Measured (benchmarks/README.md): level 0 is no faster and its output a fifth to a half larger, level 2 saves a thousandth
-of it, and level 3 costs half as much time again for 2 %."""
+"""Measured (benchmarks/README.md): level 0 is hardly faster, its output two fifths larger; 2 and 3 are slower and hardly
+smaller, or larger."""
 
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _RAW_DEFLATE = -15

@@ -19,6 +19,8 @@ from dataset_export.encoding.parquet_footer import read_footer
 from dataset_export.encoding.ranged_input import READ
 from dataset_export.encoding.thrift_compact import BINARY, BOOL, I32, I64, Struct, write_struct
 from dataset_export.errors import UnsupportedTable
+from dataset_export.lake.location import TableLocation
+from dataset_export.lake.objects import ObjectFolder, RangedFile
 from dataset_export_tests.encoding.parquet_edits import chunks, footer_of, page, with_footer, with_page
 from dataset_export_tests.encoding.parquet_validator import Walked, validate
 from dataset_export_tests.encoding.parquet_writers import WRITERS, seen
@@ -428,6 +430,26 @@ def test_every_byte_of_a_large_file_is_read_once(columns: int) -> None:
     assert len(ranges) <= len(data) // READ + 3
     # Small pages do not become small writes.
     assert len(pieces) <= 1.2 * len(out.getvalue()) / 1e5
+
+
+def test_an_object_store_is_asked_for_every_byte_once() -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Objects(ObjectFolder):
+        def __init__(self) -> None:
+            super().__init__(TableLocation("delta", "s3://nowhere"))
+
+        def read_range(self, path: str, start: int, length: int) -> bytes:
+            asked.append((start, start + length))
+            return data[start : start + length]
+
+    words = pa.array([Random(n).randbytes(3000) for n in range(4000)])
+    data = parquet(pa.table({"a": words, "b": words}), compression="snappy", use_dictionary=False)
+    objects = Objects()
+    whole = Source(open=lambda: RangedFile(objects, "part-1", len(data)), name="part-1", bytes=len(data))
+    encode([whole], target_for(data, "gzip"), io.BytesIO().write)
+    assert all(before[1] <= after[0] for before, after in pairwise(sorted(asked)))
+    assert len(asked) <= len(data) // READ + 3
 
 
 def test_a_page_may_be_larger_than_the_window() -> None:
