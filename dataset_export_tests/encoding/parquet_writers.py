@@ -26,7 +26,7 @@ def by_polars(table: pa.Table, codec: str, folder: Path) -> bytes:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     names = {"none": "uncompressed"}
-    frame.write_parquet(buffer, compression=names.get(codec, codec), row_group_size=1000, data_page_size=2000)
+    frame.write_parquet(buffer, compression=names.get(codec, codec), row_group_size=300, data_page_size=2000)
     return buffer.getvalue()
 
 
@@ -57,7 +57,7 @@ def by_arrow_rs(version: str) -> Writer:
             bloom_filter_enabled=True,
             data_page_row_count_limit=100,
             write_batch_size=50,
-            max_row_group_size=1000,
+            max_row_group_size=300,
         )
         return buffer.getvalue()
 
@@ -68,7 +68,7 @@ WRITERS: dict[str, Writer] = {
     "pyarrow, pages of version 1": by_pyarrow(),
     "pyarrow, pages of version 2": by_pyarrow(data_page_version="2.0"),
     "pyarrow, checksums and indexes, version 1": by_pyarrow(
-        write_page_checksum=True, write_page_index=True, data_page_size=500, write_batch_size=50, row_group_size=700
+        write_page_checksum=True, write_page_index=True, data_page_size=500, write_batch_size=50, row_group_size=300
     ),
     "pyarrow, checksums and indexes, version 2": by_pyarrow(
         data_page_version="2.0",
@@ -76,7 +76,7 @@ WRITERS: dict[str, Writer] = {
         write_page_index=True,
         data_page_size=500,
         write_batch_size=50,
-        row_group_size=700,
+        row_group_size=300,
     ),
     "pyarrow, no dictionaries": by_pyarrow(
         use_dictionary=False, store_decimal_as_integer=True, data_page_version="2.0"
