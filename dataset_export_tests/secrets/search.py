@@ -96,12 +96,12 @@ def leaks(written: Iterable[Written], marks: Iterable[str]) -> list[Leak]:
             wanted.setdefault(needle, (mark, form))
     layers = [layer for one in written for layer in (Written(one.where, one.where.encode()), *unpacked(one))]
     found: list[Leak] = []
-    for layer in _with_any(layers, wanted):
-        for needle, (mark, form) in wanted.items():
+    for layer, needles in _with_any(layers, wanted):
+        for needle in sorted(needles):
+            mark, form = wanted[needle]
             at = layer.data.find(needle)
-            if at >= 0:
-                around = layer.data[max(0, at - 160) : at + len(needle) + 80]
-                found.append(Leak(mark, form, layer.where, around.decode("utf-8", "replace")))
+            around = layer.data[max(0, at - 160) : at + len(needle) + 80]
+            found.append(Leak(mark, form, layer.where, around.decode("utf-8", "replace")))
     return found
 
 
@@ -111,13 +111,17 @@ def summary(found: Iterable[Leak]) -> list[str]:
     return [f"{where}: {line}" for where, line in sorted(lines.items())]
 
 
-def _with_any(layers: list[Written], needles: Iterable[bytes]) -> list[Written]:
-    """Those in which one of the thousands of needles is; all are looked for at once."""
+def _with_any(layers: list[Written], needles: Iterable[bytes]) -> Iterator[tuple[Written, set[bytes]]]:
+    """The layers in which any of the thousands of needles is, with those. All needles are looked for at once."""
     import polars as pl
 
+    patterns = [needle.decode("latin-1") for needle in needles]
     texts = pl.Series([layer.data.decode("latin-1") for layer in layers], dtype=pl.String)
-    hits = texts.str.contains_any([needle.decode("latin-1") for needle in needles])
-    return [layer for layer, hit in zip(layers, hits, strict=True) if hit]
+    hits = [layer for layer, hit in zip(layers, texts.str.contains_any(patterns), strict=True) if hit]
+    del texts
+    for layer in hits:
+        (matches,) = pl.Series([layer.data.decode("latin-1")]).str.extract_many(patterns, overlapping=True).to_list()
+        yield layer, {match.encode("latin-1") for match in matches}
 
 
 def unpacked(written: Written) -> Iterator[Written]:

@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import string
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -65,7 +66,7 @@ class Way:
         return replace(self, secrets={name: wrong(secret) for name, secret in self.secrets.items()})
 
     def with_malformed_secrets(self) -> "Way":
-        """The same, with a line break and letters of other alphabets in each secret: two lines were pasted into a file."""
+        """The same, with a line break and a letter that no header takes in each secret: two lines were pasted into a file."""
         return replace(self, secrets={name: malformed(secret) for name, secret in self.secrets.items()})
 
     def without_container(self) -> "Way":
@@ -111,18 +112,18 @@ def wrong(secret: str) -> str:
         return key.export_private_key("openssh", passphrase=PASSPHRASE).decode()
     if secret == PASSPHRASE:
         return secret
-    shuffled = "".join(secrets.choice(sorted(set(secret) - set("+/=&"))) for _ in range(40))
+    other = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
     if "sig=" in secret:
-        return re.sub(r"sig=[^&;]+", f"sig={shuffled}%3D", secret)
+        return re.sub(r"sig=[^&;]+", f"sig={other}%3D", secret)
     if "AccountKey=" in secret:
-        return re.sub(r"AccountKey=[^;]+", f"AccountKey={shuffled}", secret)
-    return shuffled
+        return re.sub(r"AccountKey=[^;]+", f"AccountKey={other}", secret)
+    return other
 
 
 def malformed(secret: str) -> str:
     """Broken in the middle."""
     middle = len(secret) // 2
-    return f"{secret[:middle]}数据\n{secret[middle:]}"
+    return f"{secret[:middle]}é\n{secret[middle:]}"
 
 
 @dataclass(frozen=True)
