@@ -23,6 +23,7 @@ from dataset_export.alerts.outbox import Outbox
 from dataset_export.destinations.s3 import S3Store
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.alert_store import save_outbox
+from dataset_export.orchestration.ledger import UNFINISHED
 from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.export.exporter import (
     live_manifests,
@@ -133,6 +134,9 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     with running_daemon(tmp_path, module) as daemon:
         daemon.wait_until("every export time is materialized", 240, lambda: daemon.materialized() == set(keys))
         daemon.wait_until("a tick after the end", 120, lambda: bool(daemon.ticks_from(end)))
+        # The checks of an export come after its materialization.
+        unfinished = dg.RunsFilter(statuses=UNFINISHED)
+        daemon.wait_until("the end of the last run", 120, lambda: not daemon.instance.get_runs(unfinished, limit=1))
         runs = sorted(daemon.instance.get_run_records(), key=lambda record: record.dagster_run.run_id)
         runs.sort(key=lambda record: record.create_timestamp)
         assert [record.dagster_run.tags["dagster/partition"] for record in runs] == keys
