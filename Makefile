@@ -12,7 +12,7 @@ DEV := $(VENV)/dev.stamp
 # A worker for each core, with test servers of its own.
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo ui test servers test-slow test-failed check check-assets bench bench-destinations format lock clean help
+.PHONY: demo ui test servers test-slow soak test-failed check check-assets bench bench-destinations format lock clean help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -33,6 +33,9 @@ test-slow: $(DEV) ## The slower tests.
 
 test-failed: $(DEV) ## What failed in the last run of tests, slower ones too, once more and one at a time.
 	$(BIN)/python -m pytest -m "slow or not slow" --last-failed --last-failed-no-failures none
+
+soak: $(DEV) ## A simulated quarter of twelve dataflows in fast time: about an hour.
+	$(BIN)/python -m dataset_export_tests.soak --days 90
 
 check: $(DEV) ## Format, lint, types, layers, definitions.
 	$(BIN)/ruff format --check .
