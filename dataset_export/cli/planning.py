@@ -141,7 +141,8 @@ def _unrecorded(request: "Request", ledger: "Ledger", store: "Store") -> "list[D
 
 def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, str]:
     """Path of a planned file to the way it will be encoded, where the footers of its sources are few enough to ask."""
-    from dataset_export.encoding.contract import Format, RowRule, Target, Way
+    from dataset_export.encoding.contract import Format, Way
+    from dataset_export.export.stage import target_of
 
     files = [file for shard in described.shards for file in shard.files]
     upper = described.bounds.upper
@@ -149,24 +150,22 @@ def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, st
         return {}
     if request.dataflow.encoding.format is Format.JSON:
         return {file.path: str(Way.NDJSON) for file in files}
-    rule = RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before)
-    target = Target(
-        encoding=request.dataflow.encoding, schema=table.schema(upper), rule=rule, columns=request.columns.rule()
-    )
+    target = target_of(request, table.schema(upper))
     with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
         ways = pool.map(partial(_way, target=target, table=table), files[:FOOTERS])
     return {file.path: way for file, way in zip(files, ways, strict=False)}
 
 
 def _way(file: "PlannedFile", target: "Target", table: "Table") -> str:
-    from dataset_export.encoding.contract import Source, Way
+    from dataset_export.encoding.contract import Way
     from dataset_export.encoding.encode import choose_way
     from dataset_export.encoding.parquet_footer import read_footer
+    from dataset_export.export.stage import source_of
 
     part, *others = file.sources
     if others or file.minus:
         return str(Way.REWRITE)
-    source = Source(open=lambda: table.open(part), name=part.path, bytes=part.bytes, partition=part.partition)
+    source = source_of(part, target, table)
     return str(choose_way(read_footer(source), source, target))
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_export.destinations.contract import Staged, Store
 from dataset_export.encoding.contract import Encoded, RowRule, Sink, Source, Target
@@ -19,6 +19,9 @@ from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.plan import PlannedFile, Request, Shard
 from dataset_export.export.schedule import to_utc
 from dataset_export.lake.table import SourceFile, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,7 @@ def stage_shard(
     request.require_planned(store)
     schema = table.schema(upper)
     columns = columns_document(request.columns, projection_of(request.columns, schema, str(request)))
-    target = Target(
-        encoding=request.dataflow.encoding,
-        schema=schema,
-        rule=RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before),
-        columns=request.columns.rule(),
-    )
+    target = target_of(request, schema)
 
     def stage(file: PlannedFile) -> StagedFile:
         receipt = replace(_stage_file(file, target, store, table, request.dataflow.destination), columns=columns)
@@ -85,15 +83,36 @@ def stage_shard(
             raise
 
 
+def target_of(request: Request, schema: "pa.Schema") -> Target:
+    """What each file of an export has to be; `schema` is the table's at the upper version."""
+    return Target(
+        encoding=request.dataflow.encoding,
+        schema=schema,
+        rule=RowRule(timestamp_column=request.dataset.timestamp_column, not_before=request.not_before),
+        columns=request.columns.rule(),
+    )
+
+
+def source_of(file: SourceFile, target: Target, table: Table) -> Source:
+    """A file of the lake as the encoding takes it; it is not opened yet."""
+    return Source(
+        open=lambda: table.open(file),
+        name=file.path,
+        bytes=file.bytes,
+        partition=file.partition,
+        whole=_is_whole(file, target.rule),
+    )
+
+
 def _stage_file(
     file: PlannedFile, target: Target, store: Store, table: Table, destination: DestinationInfo
 ) -> StagedFile:
     with store.stage(file.path, size_hint=file.bytes) as upload, _sink(destination.recipients, upload.write) as sink:
         encoded = encode(
-            [_source(source, target, table) for source in file.sources],
+            [source_of(source, target, table) for source in file.sources],
             target,
             sink,
-            minus=[_source(source, target, table) for source in file.minus],
+            minus=[source_of(source, target, table) for source in file.minus],
         )
         _check_rows(file, encoded)
     staged = upload.staged
@@ -105,16 +124,6 @@ def _stage_file(
 
 def _sink(recipients: Recipients | None, sink: Sink) -> AbstractContextManager[Sink]:
     return encrypted(recipients, sink) if recipients is not None else nullcontext(sink)
-
-
-def _source(file: SourceFile, target: Target, table: Table) -> Source:
-    return Source(
-        open=lambda: table.open(file),
-        name=file.path,
-        bytes=file.bytes,
-        partition=file.partition,
-        whole=_is_whole(file, target.rule),
-    )
 
 
 def _is_whole(file: SourceFile, rule: RowRule) -> bool:
