@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dataset_export.encoding.column_path import ColumnPath
 
@@ -86,6 +86,20 @@ class ColumnRule:
     salt: bytes = field(default=b"", repr=False)
 
 
+class Selection(Protocol):
+    """Which rows of a source count, by their positions in the file from 0: sorted arrays of 64-bit integers."""
+
+    @property
+    def dropped(self) -> Any:
+        """Rows that do not count."""
+        ...
+
+    @property
+    def only(self) -> Any | None:
+        """The rows that count unless they are dropped; None for all."""
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """One parquet file to encode.
@@ -97,6 +111,8 @@ class Source:
         partition: partition values to restore as columns, as the table log writes them.
         whole: True when the log proves that no row is older than the rule's `not_before`, so the rule need not be
             applied.
+        selection: tells which rows count, when not all may; it is asked once for every reading. Rows that do not are not
+            in the table, and so are in no count.
     """
 
     open: Callable[[], Any]
@@ -104,6 +120,7 @@ class Source:
     bytes: int
     partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     whole: bool = False
+    selection: Callable[[], Selection | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The rows of one delivered file: read, given the target's columns, and counted.
 
-Every row of every source is delivered, excluded by the rule, or carried over; `Rows.batches` proves it at the end.
+Every row of every source that counts is delivered, excluded by the rule, or carried over; `Rows.batches` proves it at
+the end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataset_export.encoding.net_new import Removed
 from dataset_export.encoding.parquet_input import batches, opened
 from dataset_export.encoding.parquet_leaves import leaves_of
 from dataset_export.encoding.projection import Projection
+from dataset_export.encoding.row_selection import selection_of
 from dataset_export.encoding.timestamps import TimestampColumn
 from dataset_export.errors import IntegrityError
 
@@ -103,15 +105,21 @@ class Rows:
 
 
 def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of one source as batches of `schema`, as many as its footer says. Only what the schema has is read."""
+    """The rows of one source that count, as batches of `schema`; it is read as far as its footer says. Only what the
+    schema has is read."""
     seen = 0
+    selected = selection_of(source)
     with opened(source, nanoseconds="timestamp[ns" in str(schema)) as file:
         wanted = [field for field in schema if field.name not in source.partition]
         for batch in batches(file, leaves_of(file, wanted)):
-            seen += batch.num_rows
-            yield conform(batch, schema, source.partition, source.name)
+            first, seen = seen, seen + batch.num_rows
+            counted = batch if selected is None else selected.of(batch, first)
+            if counted.num_rows or selected is None:
+                yield conform(counted, schema, source.partition, source.name)
         expected = file.metadata.num_rows
     if seen != expected:
         raise IntegrityError(
             f"{source.name} has {expected} rows by its footer and {seen} were read: restore it in the table."
         )
+    if selected is not None:
+        selected.require_within(expected)

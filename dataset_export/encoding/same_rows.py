@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def has_same_rows(metadata: pq.FileMetaData, source: Source, target: Target) -> bool:
-    """True when the footer or the table proves that no row of the file is too old."""
+    """True when the footer or the table proves that no row of the file is too old, and none may be deleted."""
+    if source.selection is not None:
+        return False
     rule = target.rule
     if source.whole or rule.not_before is None or rule.timestamp_column is None:
         return True

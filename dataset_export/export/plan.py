@@ -393,7 +393,7 @@ def _complete(manifest: Manifest | None) -> Plan:
 
 def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
     # In path order: the order of a log changes with its checkpoints, and a retry or a repair must find the same files.
-    added = tuple(sorted(part.added, key=lambda source: source.path))
+    added = tuple(sorted(part.added, key=lambda source: (source.path, source.deletes or "", source.only or "")))
     if part.removed:
         groups: list[tuple[SourceFile, ...]] = [added] if added else []
     else:

@@ -101,6 +101,7 @@ def source_of(file: SourceFile, target: Target, table: Table) -> Source:
         bytes=file.bytes,
         partition=file.partition,
         whole=_is_whole(file, target.rule),
+        selection=None if file.deletes is None and file.only is None else lambda: table.row_selection(file),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -23,15 +24,20 @@ class Version:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One parquet data file of a table. JSON-able: it travels between workers inside a shard.
+    """Rows of one parquet data file of a table: all of them, or those that `deletes` and `only` leave. What a slice takes
+    from a file is known by `path`, `deletes` and `only` together: the same file may be in it with other rows. JSON-able:
+    it travels between workers inside a shard.
 
     Attributes:
         path: relative to the table's location, or absolute; only the table that made it can open it.
         bytes: size of the file.
-        rows: rows in the file, or None when the log does not say (the footer does).
+        rows: rows that count, or None when the log does not say (reading the file does).
         partition: values of partition columns, which are not in the file, as the log writes them (text or null).
         min_timestamp: a lower bound (ISO-8601, UTC) of the dataset's timestamp column in this file, when the log has
             one.
+        deletes: what marks rows of the file as deleted; they do not count. Text for `Table.row_selection` alone.
+        only: what marks the rows that count, as `deletes` does; None for all. So the rows that a commit deletes from a
+            file are those with its `deletes` of before, `only` those of after.
     """
 
     path: str
@@ -39,6 +45,21 @@ class SourceFile:
     rows: int | None = None
     partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     min_timestamp: str | None = None
+    deletes: str | None = None
+    only: str | None = None
+
+
+@dataclass(frozen=True)
+class RowSelection:
+    """Which rows of a file count, by their positions in it from 0: sorted arrays of 64-bit integers, each position once.
+
+    Attributes:
+        dropped: rows that do not count.
+        only: the rows that count unless they are dropped; None for all.
+    """
+
+    dropped: "np.ndarray"
+    only: "np.ndarray | None" = None
 
 
 @dataclass(frozen=True)
@@ -104,4 +125,9 @@ class Table(Protocol):
         """Open a data file for reading by ranges. Raises VersionGone when a vacuum removed it, CorruptFile when it is
         gone although the newest version has it, or has another size than the log says. Reading raises CorruptFile
         and TransientError."""
+        ...
+
+    def row_selection(self, file: SourceFile) -> RowSelection | None:
+        """Which rows of a data file count; None for all of them. Reads what its `deletes` and `only` refer to. Raises
+        VersionGone when that was vacuumed, CorruptFile when it is damaged."""
         ...
