@@ -152,11 +152,11 @@ def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, st
         return {file.path: str(Way.NDJSON) for file in files}
     target = target_of(request, table.schema(upper))
     with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
-        ways = pool.map(partial(_way, target=target, table=table), files[:FOOTERS])
+        ways = pool.map(partial(_way, target=target, table=table, upper=upper), files[:FOOTERS])
     return {file.path: way for file, way in zip(files, ways, strict=False)}
 
 
-def _way(file: "PlannedFile", target: "Target", table: "Table") -> str:
+def _way(file: "PlannedFile", target: "Target", table: "Table", upper: int) -> str:
     from dataset_export.encoding.contract import Way
     from dataset_export.encoding.encode import choose_way
     from dataset_export.encoding.parquet_footer import read_footer
@@ -165,7 +165,7 @@ def _way(file: "PlannedFile", target: "Target", table: "Table") -> str:
     part, *others = file.sources
     if others or file.minus:
         return str(Way.REWRITE)
-    source = source_of(part, target, table)
+    source = source_of(part, target, table, upper)
     return str(choose_way(read_footer(source), source, target))
 
 

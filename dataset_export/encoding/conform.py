@@ -33,8 +33,15 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, metadata=schema.metadata)
 
 
-def conform(batch: pa.RecordBatch, schema: pa.Schema, partition: Mapping[str, str | None], name: str) -> pa.RecordBatch:
-    """The batch with exactly the columns of `schema` (a plain one), in its order.
+def conform(
+    batch: pa.RecordBatch,
+    schema: pa.Schema,
+    partition: Mapping[str, str | None],
+    name: str,
+    missing: Mapping[str, Any] | None = None,
+) -> pa.RecordBatch:
+    """The batch with exactly the columns of `schema` (a plain one), in its order. What the file lacks is null, or the value
+    (an Arrow scalar) that `missing` has for it.
 
     Raises UnsupportedTable naming the column and the file (`name`) when a value does not fit its type."""
     import pyarrow as pa
@@ -46,11 +53,12 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, partition: Mapping[str, st
                 columns.append(pa.repeat(partition_value(partition[field.name], field.type), batch.num_rows))
             else:
                 position = batch.schema.get_field_index(field.name)
-                columns.append(
-                    pa.nulls(batch.num_rows, field.type)
-                    if position < 0
-                    else _convert(batch.column(position), field.type)
-                )
+                if position >= 0:
+                    columns.append(_convert(batch.column(position), field.type))
+                elif missing and field.name in missing:
+                    columns.append(pa.repeat(missing[field.name].cast(field.type), batch.num_rows))
+                else:
+                    columns.append(pa.nulls(batch.num_rows, field.type))
         except (pa.ArrowException, ValueError, TypeError) as error:
             raise UnsupportedTable(
                 f"Column {field.name} of {name} does not fit the table's type {field.type}: "

@@ -100,6 +100,27 @@ class Selection(Protocol):
         ...
 
 
+class FileColumns(Protocol):
+    """How a table knows the columns of a file whose names may be others than the table's, and what those are that the file
+    may lack."""
+
+    @property
+    def by_id(self) -> Mapping[int, str] | None:
+        """Field ids to names in the table, of columns and of fields inside structs. None: ids mean nothing."""
+        ...
+
+    @property
+    def by_path(self) -> Mapping[ColumnPath, str] | None:
+        """Names in the file (paths of them) to names in the table, for files without field ids, and for all when `by_id`
+        is None. None: a file without ids cannot be read."""
+        ...
+
+    @property
+    def missing(self) -> Mapping[str, Any]:
+        """The value (an Arrow scalar) that a column has in every row when the file lacks it; null for all others."""
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """One parquet file to encode.
@@ -113,6 +134,7 @@ class Source:
             applied.
         selection: tells which rows count, when not all may; it is asked once for every reading. Rows that do not are not
             in the table, and so are in no count.
+        columns: how the table knows the columns of the file; None when by the names they have in it.
     """
 
     open: Callable[[], Any]
@@ -121,6 +143,7 @@ class Source:
     partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     whole: bool = False
     selection: Callable[[], Selection | None] | None = None
+    columns: FileColumns | None = None
 
 
 @dataclass(frozen=True)

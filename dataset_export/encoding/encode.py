@@ -89,7 +89,7 @@ def _way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]
     if left is None:
         return Way.REWRITE, footer
     has_codec = pass_through.is_possible(left, target.encoding.compression)
-    if has_codec and left is footer:
+    if has_codec and left is footer and not footer.renamed:
         return Way.PASS_THROUGH, footer
     if not page_transcode.is_possible(left):
         return Way.REWRITE, footer

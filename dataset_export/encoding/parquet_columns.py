@@ -48,7 +48,7 @@ def without_columns(footer: Struct, kept: Sequence[bool]) -> None:
         group.put(RowGroup.COLUMNS, LIST, (STRUCT, list(compress(chunks, kept))))
         _reduce_sorting(group, kept)
     _reduce_orders(footer, kept)
-    _reduce_notes(footer)
+    reduce_notes(footer)
 
 
 def _kept_elements(elements: Iterator[Struct], flags: Iterator[bool]) -> list[Struct]:
@@ -88,7 +88,8 @@ def _reduce_orders(footer: Struct, kept: Sequence[bool]) -> None:
     _put_or_drop(footer, FileMetaData.COLUMN_ORDERS, list(compress(orders, kept)))
 
 
-def _reduce_notes(footer: Struct) -> None:
+def reduce_notes(footer: Struct) -> None:
+    """Take out what was noted beside the footer, but for `KEPT_KEYS`."""
     notes = footer.structs(FileMetaData.KEY_VALUE_METADATA)
     left = [note for note in notes if note.get(_KEY, (BINARY, b""))[1] in KEPT_KEYS]
     _put_or_drop(footer, FileMetaData.KEY_VALUE_METADATA, left)

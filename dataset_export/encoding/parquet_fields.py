@@ -16,6 +16,9 @@ class SchemaElement:
     REPETITION = 3
     NAME = 4
     CHILDREN = 5
+    CONVERTED_TYPE = 6
+    FIELD_ID = 9
+    LOGICAL_TYPE = 10
 
 
 class RowGroup:

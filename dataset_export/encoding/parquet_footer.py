@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.encoding.contract import Source
 from dataset_export.encoding.parquet_input import blamed_on
-from dataset_export.encoding.thrift_compact import Struct, read_struct, write_struct
+from dataset_export.encoding.thrift_compact import Malformed, Struct, read_struct, write_struct
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -32,12 +32,14 @@ class Footer:
         start: position in the file, in bytes; everything before it is data.
         file_size: bytes of the whole file.
         tail: the file's last bytes, so that a reader need not fetch them again; the whole footer is in them.
+        renamed: whether `raw` has other names than the file.
     """
 
     raw: bytes = field(repr=False)
     start: int
     file_size: int
     tail: bytes = field(repr=False)
+    renamed: bool = False
 
     @cached_property
     def metadata(self) -> pq.FileMetaData:
@@ -68,9 +70,23 @@ def read_footer(source: Source) -> Footer:
     with blamed_on(source):
         file = source.open()
         try:
-            return _read_footer(file)
+            return footer_of(file, source)
         finally:
             file.close()
+
+
+def footer_of(file: Any, source: Source) -> Footer:
+    """The footer of an open file, with the names that the table has. Raises as pyarrow does, and UnsupportedTable."""
+    from dataset_export.encoding.field_names import renamed
+
+    footer = _read_footer(file)
+    if source.columns is None:
+        return footer
+    try:
+        raw = renamed(footer.raw, footer.metadata.schema.to_arrow_schema(), source.columns, source.name)
+    except Malformed as error:
+        raise OSError(f"its footer is damaged: {error}") from error
+    return footer if raw is footer.raw else replace(footer, raw=raw, renamed=True)
 
 
 def footer_ending(raw: bytes) -> bytes:

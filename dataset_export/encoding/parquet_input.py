@@ -44,11 +44,23 @@ def opened(source: Source, *, nanoseconds: bool = False) -> Generator[pq.Parquet
                 buffer_size=READ_BUFFER,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit="ns" if nanoseconds else "us",
+                metadata=_metadata(raw, source),
             )
             with file:
                 yield file
         finally:
             raw.close()
+
+
+def _metadata(raw: Any, source: Source) -> pq.FileMetaData | None:
+    """The footer with the names that the table has; None when the file has them itself."""
+    from dataset_export.encoding.parquet_footer import footer_of
+
+    if source.columns is None:
+        return None
+    footer = footer_of(raw, source)
+    raw.seek(0)
+    return footer.metadata
 
 
 def batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

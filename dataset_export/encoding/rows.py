@@ -109,13 +109,14 @@ def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     schema has is read."""
     seen = 0
     selected = selection_of(source)
+    missing = source.columns.missing if source.columns is not None else None
     with opened(source, nanoseconds="timestamp[ns" in str(schema)) as file:
         wanted = [field for field in schema if field.name not in source.partition]
         for batch in batches(file, leaves_of(file, wanted)):
             first, seen = seen, seen + batch.num_rows
             counted = batch if selected is None else selected.of(batch, first)
             if counted.num_rows or selected is None:
-                yield conform(counted, schema, source.partition, source.name)
+                yield conform(counted, schema, source.partition, source.name, missing)
         expected = file.metadata.num_rows
     if seen != expected:
         raise IntegrityError(

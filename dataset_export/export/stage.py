@@ -66,7 +66,9 @@ def stage_shard(
     target = target_of(request, schema)
 
     def stage(file: PlannedFile) -> StagedFile:
-        receipt = replace(_stage_file(file, target, store, table, request.dataflow.destination), columns=columns)
+        receipt = replace(
+            _stage_file(file, target, upper, store, table, destination=request.dataflow.destination), columns=columns
+        )
         if progress is not None:
             progress(receipt)
         return receipt
@@ -93,27 +95,29 @@ def target_of(request: Request, schema: "pa.Schema") -> Target:
     )
 
 
-def source_of(file: SourceFile, target: Target, table: Table) -> Source:
-    """A file of the lake as the encoding takes it; it is not opened yet."""
+def source_of(file: SourceFile, target: Target, table: Table, upper: int) -> Source:
+    """A file of the lake as the encoding takes it, with the columns of version `upper`; it is not opened yet."""
+    columns = table.file_columns(file, upper)
     return Source(
         open=lambda: table.open(file),
         name=file.path,
         bytes=file.bytes,
-        partition=file.partition,
+        partition=file.partition if columns is None else {},
         whole=_is_whole(file, target.rule),
         selection=None if file.deletes is None and file.only is None else lambda: table.row_selection(file),
+        columns=columns,
     )
 
 
 def _stage_file(
-    file: PlannedFile, target: Target, store: Store, table: Table, destination: DestinationInfo
+    file: PlannedFile, target: Target, upper: int, store: Store, table: Table, *, destination: DestinationInfo
 ) -> StagedFile:
     with store.stage(file.path, size_hint=file.bytes) as upload, _sink(destination.recipients, upload.write) as sink:
         encoded = encode(
-            [source_of(source, target, table) for source in file.sources],
+            [source_of(source, target, table, upper) for source in file.sources],
             target,
             sink,
-            minus=[source_of(source, target, table) for source in file.minus],
+            minus=[source_of(source, target, table, upper) for source in file.minus],
         )
         _check_rows(file, encoded)
     staged = upload.staged

@@ -15,7 +15,7 @@ from dataset_export.lake.delta_log import DeltaLog, data_path, nested_value, utc
 from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
-from dataset_export.lake.table import RowSelection, Slice, SourceFile, Version
+from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
 from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
@@ -124,6 +124,10 @@ class DeltaLakeTable:
                 f"the file {file.path} of the table {uri} has {size} bytes, and {file.bytes} by the log: restore it"
             )
         return RangedFile(self._objects, file.path, size)
+
+    def file_columns(self, file: SourceFile, version: int) -> FileColumns | None:
+        """By the names they have in the file: tables with others are refused."""
+        return None
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:
         """Every row: tables with deleted rows in their files are refused."""

@@ -63,6 +63,23 @@ class RowSelection:
 
 
 @dataclass(frozen=True)
+class FileColumns:
+    """How a table knows the columns of one of its files.
+
+    Attributes:
+        by_id: field ids to names in the table, of columns and of fields inside structs; None when ids mean nothing.
+        by_path: names in the file (paths of them, with `element`, `key` and `value` for what is in lists and maps) to names
+            in the table, for files without field ids, and for all when `by_id` is None. None when such files cannot be
+            read.
+        missing: the value (an Arrow scalar) of columns that the file may lack; other columns that it lacks are null.
+    """
+
+    by_id: Mapping[int, str] | None = None
+    by_path: Mapping[tuple[str, ...], str] | None = None
+    missing: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
 class Slice:
     """What must be delivered between two versions (design: "Which rows belong to an export").
 
@@ -125,6 +142,11 @@ class Table(Protocol):
         """Open a data file for reading by ranges. Raises VersionGone when a vacuum removed it, CorruptFile when it is
         gone although the newest version has it, or has another size than the log says. Reading raises CorruptFile
         and TransientError."""
+        ...
+
+    def file_columns(self, file: SourceFile, version: int) -> FileColumns | None:
+        """How the columns of a data file are known at a version; None when by the names they have in it, and then
+        `SourceFile.partition` has those that it lacks."""
         ...
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:

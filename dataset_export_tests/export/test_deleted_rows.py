@@ -23,6 +23,9 @@ class MarkedTable:
     def open(self, file: SourceFile) -> io.BytesIO:
         return io.BytesIO(DATA)
 
+    def file_columns(self, file: SourceFile, version: int) -> None:
+        return None
+
     def row_selection(self, file: SourceFile) -> RowSelection:
         read = lambda text: np.array(json.loads(text), np.int64)  # noqa: E731
         return RowSelection(read(file.deletes or "[]"), None if file.only is None else read(file.only))
@@ -32,7 +35,7 @@ def rows_of(file: SourceFile) -> list[int]:
     target = Target(Encoding(), pa.schema([("n", pa.int64())]))
     travelled = SourceFile(**json.loads(json.dumps(asdict(file))))
     out = io.BytesIO()
-    encode([source_of(travelled, target, MarkedTable())], target, out.write)  # type: ignore[arg-type]
+    encode([source_of(travelled, target, MarkedTable(), 0)], target, out.write)  # type: ignore[arg-type]
     return pq.read_table(io.BytesIO(out.getvalue())).column("n").to_pylist()
 
 
