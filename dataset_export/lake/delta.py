@@ -4,14 +4,17 @@ Which files make a slice, and why, is told in `delta_slice`.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.errors import CorruptFile, LakeError, NotFound, UnsupportedTable, VersionGone
-from dataset_export.lake.delta_log import DeltaLog, data_path, nested_value, utc_text
+from dataset_export.lake.deletion_vectors import deleted_rows, path_of, vector_of
+from dataset_export.lake.delta_checkpoint import Vectors, vectors_at
+from dataset_export.lake.delta_log import DeltaLog, counted_rows, data_path, nested_value, utc_text
 from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
@@ -19,11 +22,12 @@ from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFi
 from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from deltalake import DeltaTable
 
-# With these a file's rows are all the rows it shows, under the names the schema has. A table that allows deletion
-# vectors, column mapping or type widening need not use them, so their use is looked at, not the permission.
+# With these a file's rows are those it shows less those of its deletion vector, under the names the schema has. A table
+# that allows column mapping or type widening need not use them, so their use is looked at, not the permission.
 _READER_FEATURES = frozenset(
     {
         "columnMapping",
@@ -36,6 +40,9 @@ _READER_FEATURES = frozenset(
     }
 )
 _SNAPSHOTS_KEPT = 2
+_AFTER_A_VACUUM = (
+    "launch the export in full mode, and keep delta.deletedFileRetentionDuration above the time between exports"
+)
 
 
 class DeltaLakeTable:
@@ -83,6 +90,7 @@ class DeltaLakeTable:
             commits,
             live_at=lambda version: self._snapshot(version).files,
             exact_partitions=self._snapshot(upper).exact_partitions,
+            deleted_rows=self._deleted_rows,
         )
 
     def schema(self, version: int) -> "pa.Schema":
@@ -112,8 +120,7 @@ class DeltaLakeTable:
             if file.path not in self._newest_files():
                 raise VersionGone(
                     f"a vacuum removed the file {file.path} of the table {uri}, which this export has to read: "
-                    "launch the export in full mode, and keep delta.deletedFileRetentionDuration above the time between "
-                    "exports"
+                    f"{_AFTER_A_VACUUM}"
                 ) from error
             raise CorruptFile(
                 f"the file {file.path} of the table {uri} is missing although the table's log has it: restore it, or "
@@ -130,8 +137,35 @@ class DeltaLakeTable:
         return None
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:
-        """Every row: tables with deleted rows in their files are refused."""
-        return None
+        """Which rows of a data file count, by its deletion vectors; None for all of them.
+
+        Raises:
+            VersionGone: when a vector's file is gone and the newest version no longer has it: a vacuum removed it.
+            CorruptFile: when it is damaged, or gone although the table still has it.
+        """
+        import numpy as np
+
+        if file.deletes is None and file.only is None:
+            return None
+        return RowSelection(
+            dropped=np.empty(0, np.int64) if file.deletes is None else self._deleted_rows(file.deletes),
+            only=None if file.only is None else self._deleted_rows(file.only),
+        )
+
+    def _deleted_rows(self, text: str) -> "np.ndarray":
+        vector = vector_of(text)
+        try:
+            return deleted_rows(vector, self._objects, self._location)
+        except FileNotFoundError as error:
+            uri, path = self._location.uri, path_of(vector)
+            if all(file.deletes != text for file in self._newest_files().values()):
+                raise VersionGone(
+                    f"a vacuum removed the deletion vector {path} of the table {uri}, which this export has to read: "
+                    f"{_AFTER_A_VACUUM}"
+                ) from error
+            raise CorruptFile(
+                f"the deletion vector {path} of the table {uri} is missing although the table's log has it: restore it"
+            ) from error
 
     def _newest_files(self) -> Mapping[str, SourceFile]:
         newest = next(iter(self._log.versions()))
@@ -140,7 +174,11 @@ class DeltaLakeTable:
     def _snapshot(self, version: int) -> "_Snapshot":
         snapshot = self._snapshots.get(version)
         if snapshot is None:
-            snapshot = self._snapshots[version] = _Snapshot(self._load(version), self._location)
+            snapshot = self._snapshots[version] = _Snapshot(
+                self._load(version),
+                self._location,
+                vectors=lambda: vectors_at(version, self._objects, self._log, self._location.uri),
+            )
             if len(self._snapshots) > _SNAPSHOTS_KEPT:
                 self._snapshots.popitem(last=False)
         return snapshot
@@ -188,9 +226,10 @@ class DeltaLakeTable:
 class _Snapshot:
     """The table at one version: immutable, so what was asked once is kept."""
 
-    def __init__(self, table: "DeltaTable", location: TableLocation) -> None:
+    def __init__(self, table: "DeltaTable", location: TableLocation, vectors: Callable[[], Vectors]) -> None:
         self._table = table
         self._location = location
+        self._vectors = vectors
         self._refuse_wrong_rows()
 
     @cached_property
@@ -206,7 +245,16 @@ class _Snapshot:
 
         with translated(self._location.uri):
             actions = pa.table(self._table.get_add_actions(flatten=False))
-        return {file.path: file for batch in actions.to_batches() for file in self._source_files(batch)}
+        files = {file.path: file for batch in actions.to_batches() for file in self._source_files(batch)}
+        if "deletionVectors" not in (self._table.protocol().reader_features or ()):
+            return files
+        vectors = self._vectors()
+        if vectors.keys() != files.keys():
+            raise LakeError(
+                f"the log of the table {self._location.uri} was read in two ways that tell different files of version "
+                f"{self._table.version()}: export again, and check its checkpoints"
+            )
+        return {path: _with_vector(file, vectors[path]) for path, file in files.items()}
 
     @cached_property
     def exact_partitions(self) -> frozenset[str]:
@@ -251,18 +299,13 @@ class _Snapshot:
             used.add("columnMapping")
         if "delta.typeChanges" in self._table.schema().to_json():
             used.add("typeWidening")
-        if "deletionVectors" in declared and self._has_deletion_vectors():
-            used.add("deletionVectors")
         return used
 
-    def _has_deletion_vectors(self) -> bool:
-        import pyarrow as pa
-        from deltalake.exceptions import DeltaError
 
-        try:
-            return pa.table(self._table.deletion_vectors()).num_rows > 0
-        except DeltaError:
-            return True  # one that cannot be read, or a table of which deltalake cannot tell
+def _with_vector(file: SourceFile, text: str | None) -> SourceFile:
+    if text is None:
+        return file
+    return replace(file, deletes=text, rows=counted_rows(file.rows, vector_of(text)))
 
 
 def _log_text(value: Any) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from dataset_export.errors import CorruptFile, NotFound, UnsupportedTable, VersionGone
+from dataset_export.lake.deletion_vectors import DeletionVector, vector_in_log
 from dataset_export.lake.objects import Listed, ObjectFolder
 from dataset_export.lake.table import SourceFile, Version
 
@@ -158,21 +159,18 @@ class DeltaLog:
         return Commit(number, actions)
 
     def _file_action(self, action: Mapping[str, Any], *, adds: bool) -> FileAction:
-        if action.get("deletionVector"):
-            raise UnsupportedTable(
-                f"the table {self._uri} uses the table feature deletionVectors, so its files hold deleted rows: "
-                "purge them (REORG TABLE … APPLY (PURGE)) and set delta.enableDeletionVectors to false"
-            )
+        vector = vector_in_log(action.get("deletionVector"))
         partition = action.get("partitionValues")
         size = action.get("size")
         stats = _statistics(action.get("stats"))
         file = SourceFile(
             path=data_path(action["path"], self._uri),
             bytes=size or 0,
-            rows=stats.get("numRecords"),
+            rows=counted_rows(stats.get("numRecords"), vector),
             # Delta: an empty text is null, whatever the type.
             partition={name: value or None for name, value in (partition or {}).items()},
             min_timestamp=self._lower_bound(stats.get("minValues") or {}),
+            deletes=vector.text if vector else None,
         )
         return FileAction(
             file=file,
@@ -207,6 +205,11 @@ def data_path(path: str, uri: str) -> str:
             "export that"
         )
     return unquote(path)
+
+
+def counted_rows(rows: int | None, vector: DeletionVector | None) -> int | None:
+    """Rows of a file that count: those by its statistics, which include the deleted ones, less the latter."""
+    return rows if rows is None or vector is None else rows - vector.rows
 
 
 def nested_value(values: Mapping[str, Any] | None, dotted: str) -> Any:

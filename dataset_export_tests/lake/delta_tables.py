@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from dataset_export.lake.open import TableLocation, open_table
-from dataset_export.lake.table import Slice, SourceFile, Table
+from dataset_export.lake.table import RowSelection, Slice, SourceFile, Table
 
 
 class DeltaBuilder:
@@ -95,7 +95,7 @@ def read(table: Table, files: Iterable[SourceFile], schema: pa.Schema) -> "Count
     rows: Counter[str] = Counter()
     for file in files:
         reader = table.open(file)
-        data = pq.ParquetFile(reader).read()
+        data = _counted_rows(pq.ParquetFile(reader).read(), table.row_selection(file))
         assert file.rows in {None, data.num_rows}
         columns = []
         for field in schema:
@@ -109,6 +109,13 @@ def read(table: Table, files: Iterable[SourceFile], schema: pa.Schema) -> "Count
         rows += _counted(pa.table(columns, schema=schema))
         reader.close()
     return rows
+
+
+def _counted_rows(data: pa.Table, selection: RowSelection | None) -> pa.Table:
+    if selection is None:
+        return data
+    every = range(data.num_rows) if selection.only is None else selection.only.tolist()
+    return data.take(pa.array(sorted(set(every) - set(selection.dropped.tolist())), pa.int64()))
 
 
 def day(number: int, hour: int = 12) -> datetime:

@@ -449,13 +449,6 @@ class TestDamagedLog:
 
 
 PROTOCOL = {"minReaderVersion": 3, "minWriterVersion": 7}
-VECTOR = {
-    "storageType": "u",
-    "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^",
-    "offset": 4,
-    "sizeInBytes": 40,
-    "cardinality": 2,
-}
 
 
 def features(*names: str) -> dict[str, Any]:
@@ -481,7 +474,6 @@ class TestRefusals:
             ("variantType", {"protocol": features("variantType")}),
             ("madeUp", {"protocol": features("madeUp")}),
             ("reader version 9", {"protocol": {"minReaderVersion": 9, "minWriterVersion": 9}}),
-            ("deletionVectors", {"protocol": features("deletionVectors"), "add": {"deletionVector": VECTOR}}),
         ],
     )
     def test_features_with_which_rows_would_be_wrong(
@@ -525,12 +517,6 @@ class TestRefusals:
         delta.edit_log(0, widened)
         with pytest.raises(UnsupportedTable, match="typeWidening"):
             delta.table().slice(None, 0)
-
-    def test_deletion_vectors_made_within_the_range(self, delta: DeltaBuilder) -> None:
-        self.edited(delta)
-        delta.edit_log(1, lambda entry: entry.get("add", {}).update(deletionVector=VECTOR))
-        with pytest.raises(UnsupportedTable, match="deletionVectors"):
-            delta.table().slice(0, 1)
 
     def test_features_that_are_allowed_and_not_used(self, delta: DeltaBuilder) -> None:
         self.edited(delta, protocol=features("deletionVectors", "v2Checkpoint"))
