@@ -33,6 +33,7 @@ from dataset_export_tests.export.exporter import (
     visible_data_files,
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
+from dataset_export_tests.lake.delta_vectors import VectorDeletes
 
 KILL = st.one_of(st.none(), st.tuples(st.integers(1, 12), st.booleans()))
 
@@ -42,6 +43,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="exactly-once-"))
         self.delta = DeltaBuilder(str(self.folder / "lake"))
+        self.vectors = VectorDeletes(self.delta)
         self.exporter = Exporter(LocalStore(self.folder / "delivered"), self.delta.uri)
         self.now = START - timedelta(minutes=30)
         self.next_id = 0
@@ -61,12 +63,15 @@ class ExactlyOnce(RuleBasedStateMachine):
         if self.delta.compact() > before:
             self._committed(self.now)
 
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), by_vector=st.booleans())
+    def delete(self, data: st.DataObject, by_vector: bool) -> None:
         ids = sorted(self.live[self.delta.version])
         if ids:
             gone = data.draw(st.sets(st.sampled_from(ids), min_size=1, max_size=3))
-            self.delta.delete(f"id in ({', '.join(map(str, sorted(gone)))})")
+            if by_vector:
+                self.vectors.delete(lambda row: row["id"] in gone)
+            else:
+                self.delta.delete(f"id in ({', '.join(map(str, sorted(gone)))})")
             self._committed(self.now)
 
     @rule(hours=st.integers(1, 3))
@@ -175,7 +180,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def _committed(self, moment: object) -> None:
         version = self.delta.version
         self.delta.commit_time(version, moment)
-        self.live[version] = set(self.delta.raw().to_pyarrow_table().column("id").to_pylist())
+        self.live[version] = set(pa.table(self.delta.raw().scan().read_all()).column("id").to_pylist())
 
     def _due(self) -> list[int]:
         hours = int((self.now - START) / timedelta(hours=1)) + 1 if self.now >= START else 0
