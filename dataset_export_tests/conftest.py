@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from dataset_export import redaction
 from dataset_export.destinations.contract import Store
+from dataset_export.lake.footer_cache import CACHE_VARIABLE
 from dataset_export_tests.places.contract import Place
 from dataset_export_tests.servers.azurite import Azurite, running_azurite
 from dataset_export_tests.servers.dfs import DataLake, running_data_lake
@@ -25,6 +26,14 @@ settings.load_profile("no deadline")
 
 KINDS = ("local", "amazon_s3", "google_cloud_storage", "azure_blob", "data_landing_zone", "adls_gen2", "sftp")
 """Types of destination; `places` has a module of each, which opens one."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is left in a person's own cache, nor taken from it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from dataset_export.components.secret import StorageOption, names_a_secret
 from dataset_export.components.source import Source
 from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior, Kind, Origin, check_id
 from dataset_export.export.dataflow import Dataset as DatasetValue
+from dataset_export.lake.location import DEFAULT_SETTLE_MINUTES
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.secret_refs import SecretRef
 
@@ -23,7 +24,9 @@ class DatasetAttributes(Attributes):
     behavior: Behavior = Field(
         description="How it grows. time_series: events with a timestamp_column, only ever added; record: anything else."
     )
-    format: Literal["delta"] = Field(default="delta", description="Format of the table in the lake.")
+    format: Literal["delta", "parquet"] = Field(
+        default="delta", description="Format of the table in the lake. parquet: a plain folder of parquet files."
+    )
     location: str = Field(
         description="Where the table is: a local path (relative ones start at the project root) or s3://bucket/folder."
     )
@@ -31,6 +34,12 @@ class DatasetAttributes(Attributes):
         default_factory=dict,
         description="Settings of the object store, such as AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP. Secrets "
         "(AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN) are references: {env: NAME} or {file: PATH}.",
+    )
+    settle_minutes: int | None = Field(
+        default=None,
+        ge=0,
+        le=1440,
+        description="Of format parquet: a file is taken once it has not been modified for so long. Default: 10.",
     )
     timestamp_column: str | None = Field(
         default=None, description="Column with the time of the event, dotted when nested. Required for time_series."
@@ -79,6 +88,12 @@ class Dataset(Declaration):
         uri = source.path(attributes.location, "location")
         with source.blaming("id"):
             check_id(attributes.id, "the dataset id")
+        if attributes.settle_minutes is not None and attributes.format != "parquet":
+            raise source.error(
+                f"settle_minutes is for folders of parquet files, and a table of format {attributes.format} has a log that says "
+                "what was committed; take it out",
+                "settle_minutes",
+            )
         with source.blaming("behavior"):
             return cls(
                 DatasetValue(
@@ -90,6 +105,9 @@ class Dataset(Declaration):
                     storage_options=options,
                     timestamp_column=attributes.timestamp_column,
                     lookback_days=attributes.lookback_days,
+                    settle_minutes=DEFAULT_SETTLE_MINUTES
+                    if attributes.settle_minutes is None
+                    else attributes.settle_minutes,
                     description=attributes.description,
                     owners=attributes.owners,
                     kind=attributes.kind,

@@ -1,7 +1,7 @@
 """Which table versions an export lies between: rules 1 to 4 of the design ("Which rows belong to an export")."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dataset_export.export.ledger import Ledger
@@ -14,11 +14,13 @@ NewestBefore = Callable[[datetime, int | None], int | None]
 class Bounds:
     """A slice is what was added after version `lower` up to and including `upper`.
 
-    `lower` None is the beginning of the table. `upper` None: nothing belongs to the export.
+    `lower` None is the beginning of the table. `upper` None: nothing belongs to the export. `fingerprint` tells whether `upper`
+    still is what it was, for a table whose log does not (`Table.fingerprint`).
     """
 
     lower: int | None
     upper: int | None
+    fingerprint: str | None = field(default=None, compare=False)
 
 
 def choose_bounds(ledger: Ledger, export_time: datetime, newest_before: NewestBefore, *, full: bool) -> Bounds:
@@ -32,7 +34,7 @@ def choose_bounds(ledger: Ledger, export_time: datetime, newest_before: NewestBe
     """
     recorded = ledger.at(export_time)
     if recorded is not None:
-        return Bounds(recorded.lower, recorded.upper)
+        return Bounds(recorded.lower, recorded.upper, recorded.fingerprint)
     if full:
         return Bounds(None, newest_before(export_time, None))
     earlier = ledger.nearest_before(export_time)

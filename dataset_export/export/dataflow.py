@@ -17,6 +17,7 @@ from dataset_export.export.columns import Columns
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
 from dataset_export.export.schema_change import OnSchemaChange
+from dataset_export.lake.location import DEFAULT_SETTLE_MINUTES
 from dataset_export.lake.open import TableLocation
 from dataset_export.secret_refs import SecretRef
 
@@ -110,6 +111,7 @@ class Dataset:
         storage_options: options of the object store; values are plain or secret references.
         timestamp_column: the event time, dotted for a nested one.
         lookback_days: how far back, before the export time, rows of a time_series dataset are delivered (spec S10).
+        settle_minutes: of a folder of parquet files, how long a file must not have been modified to be taken.
         description: shown in the UI.
         owners: Dagster owners (`team:name` or an e-mail address).
         kind: what it holds; only licences ask for it, as for the next two.
@@ -121,10 +123,11 @@ class Dataset:
     name: str
     behavior: Behavior
     uri: str
-    format: Literal["delta"] = "delta"
+    format: Literal["delta", "parquet"] = "delta"
     storage_options: Mapping[str, str | SecretRef] = field(default_factory=dict[str, "str | SecretRef"])
     timestamp_column: str | None = None
     lookback_days: int = DEFAULT_LOOKBACK_DAYS
+    settle_minutes: int = DEFAULT_SETTLE_MINUTES
     description: str = ""
     owners: tuple[str, ...] = ()
     kind: Kind | None = None
@@ -151,7 +154,11 @@ class Dataset:
             for key, value in self.storage_options.items()
         }
         return TableLocation(
-            format=self.format, uri=self.uri, storage_options=options, timestamp_column=self.timestamp_column
+            format=self.format,
+            uri=self.uri,
+            storage_options=options,
+            timestamp_column=self.timestamp_column,
+            settle_minutes=self.settle_minutes,
         )
 
 

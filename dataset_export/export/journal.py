@@ -37,6 +37,7 @@ class JournalEntry:
         repairs: of a repair, path and SHA-256 of the manifest that it repairs and the run that wrote that.
         resent: of a repair, paths in that manifest of the files that are made anew, so that a retry makes the same.
         encrypted_copy: where an encrypted copy of its manifest will be.
+        fingerprint: of the upper version, as `Bounds` has it.
     """
 
     dataflow: str
@@ -51,6 +52,7 @@ class JournalEntry:
     repairs: tuple[str, str, str] | None = None
     resent: tuple[str, ...] = ()
     encrypted_copy: str | None = None
+    fingerprint: str | None = None
 
     @property
     def path(self) -> str:
@@ -65,7 +67,7 @@ class JournalEntry:
     @property
     def bounds(self) -> Bounds:
         """The planned table versions."""
-        return Bounds(self.lower, self.upper)
+        return Bounds(self.lower, self.upper, self.fingerprint)
 
     def write(self, store: Store) -> None:
         """Put the entry down; the same entry again is fine (promise P4)."""
@@ -181,6 +183,7 @@ def entry_for(
         repairs=repairs,
         resent=resent,
         encrypted_copy=encrypted_copy,
+        fingerprint=bounds.fingerprint,
     )
 
 

@@ -25,6 +25,7 @@ class Delivered:
         columns: of its files; none when the table had no version yet.
         mode: of the dataflow when it was delivered; None when that was not recorded.
         address: of the destination that it was delivered to; None is the one at hand.
+        fingerprint: of `upper`, for a table whose log does not tell whether it still is what it was (`Table.fingerprint`).
     """
 
     export_time: datetime
@@ -36,6 +37,7 @@ class Delivered:
     columns: tuple[Column, ...] = ()
     mode: str | None = None
     address: str | None = None
+    fingerprint: str | None = None
 
 
 class Ledger(Protocol):

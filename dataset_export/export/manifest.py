@@ -90,7 +90,7 @@ class Manifest:
     def bounds(self) -> Bounds:
         """The table versions between which the delivered rows were added."""
         versions = self.document["tableVersions"]
-        return Bounds(versions["from"], versions["to"])
+        return Bounds(versions["from"], versions["to"], versions.get("fingerprint"))
 
     @property
     def export_time(self) -> datetime:
@@ -139,6 +139,7 @@ class Manifest:
             manifest_sha256=self.sha256,
             columns=columns_in(self.document["schema"]),
             mode=self.document["exportMode"],
+            fingerprint=self.bounds.fingerprint,
         )
 
     @property
@@ -221,7 +222,7 @@ def build_manifest(
         "exportMode": str(dataflow.mode),
         "format": str(dataflow.encoding.format),
         "compression": str(dataflow.encoding.compression),
-        "tableVersions": {"from": bounds.lower, "to": bounds.upper},
+        "tableVersions": table_versions(bounds.lower, bounds.upper, bounds.fingerprint),
         "recordCount": rows,
         "fileCount": len(delivered),
         "size": sum(file.bytes for file in delivered),
@@ -243,6 +244,11 @@ def build_manifest(
     if (copy := encrypted_copy_path(dataflow, dataset, export_time, run_id)) is not None:
         document["encryptedManifest"] = copy
     return Manifest(path=path, document=document)
+
+
+def table_versions(lower: int | None, upper: int | None, fingerprint: str | None) -> dict[str, int | str | None]:
+    """A slice's table versions as a manifest, and the ledger, write them."""
+    return {"from": lower, "to": upper, **({"fingerprint": fingerprint} if fingerprint is not None else {})}
 
 
 def encryption(recipients: Recipients | None) -> dict[str, Any] | None:

@@ -312,7 +312,11 @@ def find_bounds(request: Request, ledger: Ledger, table: Table) -> Bounds:
         return version.number if version else None
 
     full = request.dataflow.mode is ExportMode.FULL
-    return choose_bounds(ledger, request.export_time, newest_before, full=full)
+    bounds = choose_bounds(ledger, request.export_time, newest_before, full=full)
+    known = ledger.at(request.export_time) or (None if full else ledger.nearest_before(request.export_time))
+    if known is not None and known.upper is not None:
+        table.require(known.upper, known.fingerprint)
+    return bounds
 
 
 def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
@@ -320,7 +324,12 @@ def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
 
     Raises:
         ConfigError: when the dataflow names columns that the table does not have.
+        VersionGone: when the upper version is not what it was when it was planned first.
     """
+    if bounds.upper is not None and bounds.fingerprint is not None:
+        table.require(bounds.upper, bounds.fingerprint)
+    elif bounds.upper is not None:
+        bounds = replace(bounds, fingerprint=table.fingerprint(bounds.upper))
     part = (
         Slice(bounds.lower, bounds.upper)
         if bounds.upper is None or bounds.lower == bounds.upper

@@ -106,6 +106,12 @@ class DeltaLakeTable:
             total += file.rows
         return total
 
+    def fingerprint(self, version: int) -> None:
+        """None: the log says what a version consists of, and is never changed."""
+
+    def require(self, version: int, recorded: str | None) -> None:
+        """Nothing: a version that is gone shows when it is read."""
+
     def open(self, file: SourceFile) -> RangedFile:
         """Open a data file for reading by ranges.
 
@@ -115,7 +121,7 @@ class DeltaLakeTable:
         """
         uri = self._location.uri
         try:
-            size = self._objects.size(file.path)
+            size = self._objects.head(file.path).bytes
         except FileNotFoundError as error:
             if file.path not in self._newest_files():
                 raise VersionGone(

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+DEFAULT_SETTLE_MINUTES = 10
+"""Longer than the upload of a large file takes: object stores date a file by the beginning of its upload."""
+
 
 @dataclass(frozen=True)
 class TableLocation:
@@ -15,9 +18,11 @@ class TableLocation:
         storage_options: object store settings (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`, …), for the
             log and for the data files. Hidden from `repr`.
         timestamp_column: the time_series column (dotted when nested), so that files carry its lower bound.
+        settle_minutes: of a folder of parquet files, how long a file must not have been modified to be taken.
     """
 
-    format: Literal["delta"]
+    format: Literal["delta", "parquet"]
     uri: str
     storage_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timestamp_column: str | None = None
+    settle_minutes: int = DEFAULT_SETTLE_MINUTES

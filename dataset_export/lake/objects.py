@@ -83,10 +83,11 @@ class ObjectFolder:
                 for found in batch:
                     yield Listed(found["path"], found["size"], found["last_modified"])
 
-    def size(self, path: str) -> int:
-        """Size of an object in bytes."""
+    def head(self, path: str) -> Listed:
+        """Size and last modification of an object."""
         with translated(self._location.uri):
-            return self._store.head(path)["size"]
+            found = self._store.head(path)
+        return Listed(path, found["size"], found["last_modified"])
 
     def read(self, path: str, *, length: int | None = None) -> bytes:
         """An object's bytes; at most the first `length` of them."""

@@ -3,6 +3,7 @@
 from dataset_export.errors import ConfigError
 from dataset_export.lake.delta import DeltaLakeTable
 from dataset_export.lake.location import TableLocation
+from dataset_export.lake.parquet_folder import ParquetFolder
 from dataset_export.lake.table import Table
 
 __all__ = ["TableLocation", "open_table"]
@@ -16,4 +17,6 @@ def open_table(location: TableLocation) -> Table:
     """
     if location.format == "delta":
         return DeltaLakeTable(location)
-    raise ConfigError(f"the table {location.uri} has the unknown format {location.format!r}: use 'delta'")
+    if location.format == "parquet":
+        return ParquetFolder(location)
+    raise ConfigError(f"the table {location.uri} has the unknown format {location.format!r}: use 'delta' or 'parquet'")

@@ -38,6 +38,7 @@ class SourceFile:
         deletes: what marks rows of the file as deleted; they do not count. Text for `Table.row_selection` alone.
         only: what marks the rows that count, as `deletes` does; None for all. So the rows that a commit deletes from a
             file are those with its `deletes` of before, `only` those of after.
+        modified: when the file was last modified (ISO-8601, UTC), of a table that has no log to say what the file is.
     """
 
     path: str
@@ -47,6 +48,7 @@ class SourceFile:
     min_timestamp: str | None = None
     deletes: str | None = None
     only: str | None = None
+    modified: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,14 @@ class Table(Protocol):
 
     def row_count(self, version: int) -> int | None:
         """Rows in the table at a version by the log's statistics; None when a file has none."""
+        ...
+
+    def fingerprint(self, version: int) -> str | None:
+        """What tells whether a version still is what it was: recorded with its export. None for a format whose log does."""
+        ...
+
+    def require(self, version: int, recorded: str | None) -> None:
+        """Raise VersionGone when a version is not what its recorded fingerprint says, naming what was changed in it."""
         ...
 
     def open(self, file: SourceFile) -> ReadableFile:

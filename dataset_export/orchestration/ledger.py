@@ -11,6 +11,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from dataset_export.destinations.io_manager import MANIFEST_PATH_KEY
 from dataset_export.export.ledger import Delivered
+from dataset_export.export.manifest import table_versions
 from dataset_export.export.schedule import format_export_time, parse_export_time
 from dataset_export.export.type_text import Column
 
@@ -95,7 +96,9 @@ def ledger_metadata(delivered: Delivered) -> dict[str, Any]:
         MANIFEST_PATH_KEY: delivered.manifest_path,
         MANIFEST_SHA256_KEY: delivered.manifest_sha256,
         RUN_ID_KEY: delivered.run_id,
-        TABLE_VERSIONS_KEY: dg.MetadataValue.json({"from": delivered.lower, "to": delivered.upper}),
+        TABLE_VERSIONS_KEY: dg.MetadataValue.json(
+            table_versions(delivered.lower, delivered.upper, delivered.fingerprint)
+        ),
         COLUMN_SCHEMA_KEY: dg.TableSchema(
             columns=[
                 dg.TableColumn(
@@ -113,7 +116,7 @@ def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") 
     """Read `ledger_metadata` back; None for a materialization that is not ours (one reported by hand)."""
     if not {MANIFEST_PATH_KEY, MANIFEST_SHA256_KEY, RUN_ID_KEY, TABLE_VERSIONS_KEY} <= set(metadata):
         return None
-    versions = cast("dict[str, int | None]", metadata[TABLE_VERSIONS_KEY].value)
+    versions = cast("dict[str, Any]", metadata[TABLE_VERSIONS_KEY].value)
     settings = recorded_settings(metadata)
     return Delivered(
         export_time=export_time,
@@ -125,6 +128,7 @@ def delivered_from(export_time: datetime, metadata: "dg.MetadataMapping | Any") 
         columns=_columns(metadata),
         mode=str(metadata[MODE_KEY].value) if MODE_KEY in metadata else None,
         address=settings["destination"]["address"] if settings is not None else None,
+        fingerprint=versions.get("fingerprint"),
     )
 
 

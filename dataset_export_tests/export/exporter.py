@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import pyarrow.parquet as pq
@@ -110,6 +110,7 @@ class Exporter:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
+    format: Literal["delta", "parquet"] = "delta"
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -117,6 +118,7 @@ class Exporter:
             name="Orders",
             behavior=self.behavior,
             uri=self.uri,
+            format=self.format,
             timestamp_column=self.timestamp_column,
             storage_options=self.options,
         )

@@ -8,18 +8,23 @@ resends; ticks that are missed; two exports planned side by side.
 import shutil
 import tempfile
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dataset_export.destinations.local import LocalStore
-from dataset_export.errors import StalePlan
+from dataset_export.errors import StalePlan, VersionGone
+from dataset_export.export.plan import Request
 from dataset_export.export.sweep import sweep
+from dataset_export.lake import parquet_folder
+from dataset_export.lake.folder_files import moment_of, version_at
 from dataset_export_tests.export.exporter import (
     START,
     Exporter,
@@ -34,6 +39,7 @@ from dataset_export_tests.export.exporter import (
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 from dataset_export_tests.lake.delta_vectors import VectorDeletes
+from dataset_export_tests.lake.parquet_folders import FolderBuilder, touch
 
 KILL = st.one_of(st.none(), st.tuples(st.integers(1, 12), st.booleans()))
 
@@ -163,13 +169,19 @@ class ExactlyOnce(RuleBasedStateMachine):
             if upper is None or upper == lower:
                 continue
             assert reached == (-1 if lower is None else lower), "slices follow each other without gap or overlap"
-            new = self.live[upper] - (self.live[lower] if lower is not None else set())
+            new = self._live_at(upper) - (self._live_at(lower) if lower is not None else set())
             assert rows_of(self.exporter.store, manifest) == Counter(new)
             expected += Counter(new)
             reached = upper
         assert delivered == expected
-        assert reached == self.delta.version
-        assert set(self.live[reached]) <= set(delivered)
+        assert reached == self._newest()
+        assert self._live_at(reached) <= set(delivered)
+
+    def _newest(self) -> int:
+        return self.delta.version
+
+    def _live_at(self, version: int) -> set[int]:
+        return self.live[version]
 
     def _append(self, rows: int, moment: object) -> None:
         ids = range(self.next_id, self.next_id + rows)
@@ -213,6 +225,78 @@ class ExactlyOnce(RuleBasedStateMachine):
             f for f in named_files(self.exporter.store) if f.startswith(folder)
         }
 
+
+class FolderExactlyOnce(ExactlyOnce):
+    """Over a folder of parquet files, in which they also turn up late, with a time that has been exported."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="exactly-once-"))
+        self.files = FolderBuilder(str(self.folder / "lake"))
+        self.exporter = Exporter(LocalStore(self.folder / "delivered"), self.files.uri, format="parquet")
+        self.now = START - timedelta(minutes=30)
+        self.next_id = 0
+        self.came: dict[str, tuple[datetime, set[int]]] = {}
+        self.clock = patch.object(parquet_folder, "now", lambda: self.now)
+        self.clock.start()
+        self._add(3, self.now)
+
+    compact = delete = None  # type: ignore[assignment]
+
+    @rule(rows=st.integers(1, 4))
+    def append(self, rows: int) -> None:
+        self._add(rows, self.now)
+
+    @precondition(lambda self: any(done.upper for done in self.exporter.ledger.records.values()))
+    @rule(rows=st.integers(1, 4), data=st.data(), seconds=st.sampled_from([0, 1, 4000]))
+    def late(self, rows: int, data: st.DataObject, seconds: int) -> None:
+        """A file with a time that was exported stops the exports that it would belong to, until it is touched."""
+        done = {time: done.upper for time, done in self.exporter.ledger.records.items() if done.upper is not None}
+        moment = moment_of(data.draw(st.sampled_from(sorted(done.values())))) - timedelta(seconds=seconds)
+        name = self._add(rows, moment)
+        for time in (time for time, upper in done.items() if upper >= version_at(moment)):
+            with pytest.raises(VersionGone, match=f"{name} came afterwards"):
+                self.exporter.plan(self._request(time, resend=True))
+        with pytest.raises(VersionGone, match=f"{name} came afterwards"):
+            self.exporter.plan(self._request(max([*done, self.now]) + timedelta(hours=1)))
+        touch(self.files.path / name, self.now)
+        self.came[name] = self.now, self.came[name][1]
+
+    @rule()
+    def files_that_are_still_written(self) -> None:
+        """They move on."""
+        for name, (moment, ids) in self.came.items():
+            if moment > self.now - timedelta(minutes=10):
+                touch(self.files.path / name, self.now)
+                self.came[name] = self.now, ids
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "clock"):
+            self.clock.stop()
+
+    def _request(self, time: datetime, *, resend: bool = False) -> Request:
+        return self.exporter.request(int((time - START) / timedelta(hours=1)), resend=resend)
+
+    def _newest(self) -> int:
+        return max(version_at(moment) for moment, _ in self.came.values())
+
+    def _live_at(self, version: int) -> set[int]:
+        return {one for moment, ids in self.came.values() if version_at(moment) <= version for one in ids}
+
+    def _add(self, rows: int, moment: datetime) -> str:
+        ids = range(self.next_id, self.next_id + rows)
+        self.next_id += rows
+        name = f"{ids[0]}.parquet"
+        self.files.add(name, *ids, at=moment)
+        self.came[name] = moment, set(ids)
+        return name
+
+
+FolderExactlyOnce.TestCase.settings = settings(
+    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+test_p7_every_row_of_a_folder_exactly_once = FolderExactlyOnce.TestCase
 
 ExactlyOnce.TestCase.settings = settings(
     max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
