@@ -114,9 +114,9 @@ def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         wanted = [field for field in schema if field.name not in source.partition]
         for batch in batches(file, leaves_of(file, wanted)):
             first, seen = seen, seen + batch.num_rows
-            counted = batch if selected is None else selected.of(batch, first)
-            if counted.num_rows or selected is None:
-                yield conform(counted, schema, source.partition, source.name, missing)
+            # Plain types first: pyarrow filters no views.
+            plain = conform(batch, schema, source.partition, source.name, missing)
+            yield plain if selected is None else selected.of(plain, first)
         expected = file.metadata.num_rows
     if seen != expected:
         raise IntegrityError(

@@ -115,7 +115,8 @@ def _counted_rows(data: pa.Table, selection: RowSelection | None) -> pa.Table:
     if selection is None:
         return data
     every = range(data.num_rows) if selection.only is None else selection.only.tolist()
-    return data.take(pa.array(sorted(set(every) - set(selection.dropped.tolist())), pa.int64()))
+    pieces = [data.slice(at, 1) for at in sorted(set(every) - set(selection.dropped.tolist()))]
+    return pa.concat_tables([data.slice(0, 0), *pieces])
 
 
 def day(number: int, hour: int = 12) -> datetime:
