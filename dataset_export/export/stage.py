@@ -18,7 +18,7 @@ from dataset_export.export.columns import columns_document, projection_of
 from dataset_export.export.dataflow import DestinationInfo
 from dataset_export.export.plan import PlannedFile, Request, Shard
 from dataset_export.export.schedule import to_utc
-from dataset_export.lake.table import SourceFile, Table
+from dataset_export.lake.table import FileColumns, SourceFile, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,11 +102,18 @@ def source_of(file: SourceFile, target: Target, table: Table, upper: int) -> Sou
         open=lambda: table.open(file),
         name=file.path,
         bytes=file.bytes,
-        partition=file.partition if columns is None else {},
+        partition=_partition(file, columns),
         whole=_is_whole(file, target.rule),
         selection=None if file.deletes is None and file.only is None else lambda: table.row_selection(file),
         columns=columns,
     )
+
+
+def _partition(file: SourceFile, columns: FileColumns | None) -> Mapping[str, str | None]:
+    """Partition values that have to be restored, by the table's names."""
+    if columns is None:
+        return file.partition
+    return {columns.partition[name]: value for name, value in file.partition.items() if name in columns.partition}
 
 
 def _stage_file(

@@ -4,18 +4,17 @@ Which files make a slice, and why, is told in `delta_slice`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataset_export.errors import CorruptFile, LakeError, NotFound, UnsupportedTable, VersionGone
 from dataset_export.lake.deletion_vectors import deleted_rows, path_of, vector_of
-from dataset_export.lake.delta_checkpoint import Vectors, vectors_at
-from dataset_export.lake.delta_log import DeltaLog, counted_rows, data_path, nested_value, utc_text
+from dataset_export.lake.delta_checkpoint import vectors_at
+from dataset_export.lake.delta_log import DeltaLog
 from dataset_export.lake.delta_slice import slice_between
+from dataset_export.lake.delta_snapshot import DeltaSnapshot
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
@@ -26,19 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-# With these a file's rows are those it shows less those of its deletion vector, under the names the schema has. A table
-# that allows column mapping or type widening need not use them, so their use is looked at, not the permission.
-_READER_FEATURES = frozenset(
-    {
-        "columnMapping",
-        "deletionVectors",
-        "timestampNtz",
-        "typeWidening",
-        "typeWidening-preview",
-        "v2Checkpoint",
-        "vacuumProtocolCheck",
-    }
-)
 _SNAPSHOTS_KEPT = 2
 _AFTER_A_VACUUM = (
     "launch the export in full mode, and keep delta.deletedFileRetentionDuration above the time between exports"
@@ -51,8 +37,8 @@ class DeltaLakeTable:
     def __init__(self, location: TableLocation) -> None:
         self._location = location
         self._objects = ObjectFolder(location)
-        self._log = DeltaLog(self._objects, location.uri, location.timestamp_column)
-        self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
+        self._log = DeltaLog(self._objects, location.uri)
+        self._snapshots: OrderedDict[int, DeltaSnapshot] = OrderedDict()
 
     def versions(self, limit: int | None = None) -> list[Version]:
         """The newest versions, newest first; all that the log still has without `limit`."""
@@ -83,7 +69,7 @@ class DeltaLakeTable:
             raise ValueError(f"a slice from version {lower} to the older version {upper}")
         if lower == upper:
             return Slice(lower, upper)
-        commits = list(self._log.commits(lower, upper))
+        commits = list(self._log.commits(lower, upper, lambda: self._snapshot(upper).statistic_path))
         return slice_between(
             lower,
             upper,
@@ -139,8 +125,8 @@ class DeltaLakeTable:
         return RangedFile(self._objects, file.path, size)
 
     def file_columns(self, file: SourceFile, version: int) -> FileColumns | None:
-        """By the names they have in the file: tables with others are refused."""
-        return None
+        """How the columns of a data file are known at a version: by physical names or ids with column mapping, else None."""
+        return self._snapshot(version).file_columns
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:
         """Which rows of a data file count, by its deletion vectors; None for all of them.
@@ -177,10 +163,10 @@ class DeltaLakeTable:
         newest = next(iter(self._log.versions()))
         return self._snapshot(newest.number).files
 
-    def _snapshot(self, version: int) -> "_Snapshot":
+    def _snapshot(self, version: int) -> DeltaSnapshot:
         snapshot = self._snapshots.get(version)
         if snapshot is None:
-            snapshot = self._snapshots[version] = _Snapshot(
+            snapshot = self._snapshots[version] = DeltaSnapshot(
                 self._load(version),
                 self._location,
                 vectors=lambda: vectors_at(version, self._objects, self._log, self._location.uri),
@@ -227,101 +213,3 @@ class DeltaLakeTable:
             f"version {version} of the table {uri} is no longer in its log: launch the export in full mode, and export "
             "at shorter intervals than delta.logRetentionDuration keeps"
         )
-
-
-class _Snapshot:
-    """The table at one version: immutable, so what was asked once is kept."""
-
-    def __init__(self, table: "DeltaTable", location: TableLocation, vectors: Callable[[], Vectors]) -> None:
-        self._table = table
-        self._location = location
-        self._vectors = vectors
-        self._refuse_wrong_rows()
-
-    @cached_property
-    def schema(self) -> "pa.Schema":
-        import pyarrow as pa
-
-        return pa.schema(self._table.schema().to_arrow())
-
-    @cached_property
-    def files(self) -> Mapping[str, SourceFile]:
-        """The live files by path, in the log's order."""
-        import pyarrow as pa
-
-        with translated(self._location.uri):
-            actions = pa.table(self._table.get_add_actions(flatten=False))
-        files = {file.path: file for batch in actions.to_batches() for file in self._source_files(batch)}
-        if "deletionVectors" not in (self._table.protocol().reader_features or ()):
-            return files
-        vectors = self._vectors()
-        if vectors.keys() != files.keys():
-            raise LakeError(
-                f"the log of the table {self._location.uri} was read in two ways that tell different files of version "
-                f"{self._table.version()}: export again, and check its checkpoints"
-            )
-        return {path: _with_vector(file, vectors[path]) for path, file in files.items()}
-
-    @cached_property
-    def exact_partitions(self) -> frozenset[str]:
-        """Partition columns of which equal values always have equal text; decimals and timestamps have several."""
-        import pyarrow as pa
-
-        def exact(kind: Any) -> bool:
-            return pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_date(kind)
-
-        columns = self._table.metadata().partition_columns
-        return frozenset(name for name in columns if exact(self.schema.field(name).type))
-
-    def _source_files(self, batch: Any) -> Iterator[SourceFile]:
-        partitions = batch["partition"].to_pylist() if "partition" in batch.schema.names else [None] * batch.num_rows
-        least = batch["min"].to_pylist() if self._location.timestamp_column and "min" in batch.schema.names else None
-        paths, sizes, rows = (batch[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
-        for at, path in enumerate(paths):
-            bound = least and nested_value(least[at], self._location.timestamp_column or "")
-            yield SourceFile(
-                path=data_path(path, self._location.uri),
-                bytes=sizes[at],
-                rows=rows[at],
-                partition={name: _log_text(value) for name, value in (partitions[at] or {}).items()},
-                min_timestamp=utc_text(bound),
-            )
-
-    def _refuse_wrong_rows(self) -> None:
-        used = self._used_features()
-        if used:
-            raise UnsupportedTable(
-                f"the table {self._location.uri} uses the table feature {', '.join(sorted(used))}, with which wrong "
-                "rows would be delivered: drop the feature (ALTER TABLE … DROP FEATURE) or export a copy of the table"
-            )
-
-    def _used_features(self) -> set[str]:
-        protocol = self._table.protocol()
-        declared = set(protocol.reader_features or ())
-        used = declared - _READER_FEATURES
-        if protocol.min_reader_version > 3:
-            used.add(f"minReaderVersion {protocol.min_reader_version}")
-        if self._table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-            used.add("columnMapping")
-        if "delta.typeChanges" in self._table.schema().to_json():
-            used.add("typeWidening")
-        return used
-
-
-def _with_vector(file: SourceFile, text: str | None) -> SourceFile:
-    if text is None:
-        return file
-    return replace(file, deletes=text, rows=counted_rows(file.rows, vector_of(text)))
-
-
-def _log_text(value: Any) -> str | None:
-    """A typed partition value as the log writes it (Delta: "Partition Value Serialization")."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    return str(value)

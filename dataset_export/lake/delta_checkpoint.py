@@ -85,6 +85,9 @@ def _rows(path: str, objects: ObjectFolder, uri: str) -> Iterator[dict[str, Any]
             return
         with pq.ParquetFile(RangedFile(objects, path, objects.size(path))) as file:
             for batch in file.iter_batches(columns=_COLUMNS):
-                yield from batch.to_pylist()
+                for kind in ("add", "sidecar"):
+                    if kind in batch.schema.names:
+                        present = batch.select([kind]).filter(batch[kind].is_valid())
+                        yield from present.to_pylist()
     except (FileNotFoundError, ValueError, pa.ArrowException) as error:
         raise CorruptFile(f"the checkpoint {path} of the table {uri} is gone or damaged: restore it") from error

@@ -6,7 +6,7 @@ say. They are read from the newest backwards, and only as many as the question n
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,10 +47,9 @@ class Commit:
 class DeltaLog:
     """The `_delta_log` folder of one table. `uri` names the table in errors."""
 
-    def __init__(self, objects: ObjectFolder, uri: str, timestamp_column: str | None) -> None:
+    def __init__(self, objects: ObjectFolder, uri: str) -> None:
         self._objects = objects
         self._uri = uri
-        self._timestamp_column = timestamp_column
         self._times: dict[int, datetime] = {}
 
     def versions(self) -> Iterator[Version]:
@@ -67,20 +66,21 @@ class DeltaLog:
                 yield from map(Version, numbers, pool.map(self._committed_at, batch))
                 ahead = min(ahead * 2, 4 * READERS)
 
-    def commits(self, lower: int, upper: int) -> Iterator[Commit]:
-        """The commits after `lower` up to and including `upper`, in order.
+    def commits(
+        self, lower: int, upper: int, timestamps: Callable[[], tuple[str, ...] | None] = lambda: None
+    ) -> Iterator[Commit]:
+        """The commits after `lower` up to and including `upper`, in order. `timestamps` tells, when all of them are read,
+        where the statistics have the column of which files carry the lower bound.
 
         Raises:
             VersionGone: when one of them is no longer in the log.
             UnsupportedTable: for a file action that this version cannot follow.
         """
-        with ThreadPoolExecutor(READERS) as pool:
-            for start in range(lower + 1, upper + 1, 2 * READERS):
-                numbers = range(start, min(start + 2 * READERS, upper + 1))
-                for number, text in zip(numbers, pool.map(self._read_commit, numbers), strict=True):
-                    if text is None:
-                        raise log_gone(self._uri, lower, number)
-                    yield self._parse(number, text)
+        read = list(self._read_commits(lower, upper))
+        path = timestamps()
+        for number, entries in read:
+            actions = [(kind, entry[kind]) for entry in entries for kind in ("add", "remove") if entry.get(kind)]
+            yield Commit(number, [self._file_action(action, path, adds=kind == "add") for kind, action in actions])
 
     def _newest_first(self) -> Iterator[tuple[int, Listed]]:
         checkpoint = self._last_checkpoint()
@@ -143,22 +143,22 @@ class DeltaLog:
         except ValueError as error:
             raise CorruptFile(f"the log file {name} of the table {self._uri} is damaged: restore it") from error
 
+    def _read_commits(self, lower: int, upper: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(lower + 1, upper + 1, 2 * READERS):
+                numbers = range(start, min(start + 2 * READERS, upper + 1))
+                for number, text in zip(numbers, pool.map(self._read_commit, numbers), strict=True):
+                    if text is None:
+                        raise log_gone(self._uri, lower, number)
+                    yield number, [self._entry(line, f"{number:020}.json") for line in text.splitlines()]
+
     def _read_commit(self, number: int) -> bytes | None:
         try:
             return self._objects.read(f"{LOG}/{number:020}.json")
         except FileNotFoundError:
             return None
 
-    def _parse(self, number: int, text: bytes) -> Commit:
-        actions: list[FileAction] = []
-        for line in text.splitlines():
-            entry = self._entry(line, f"{number:020}.json")
-            for kind in ("add", "remove"):
-                if (action := entry.get(kind)) is not None:
-                    actions.append(self._file_action(action, adds=kind == "add"))
-        return Commit(number, actions)
-
-    def _file_action(self, action: Mapping[str, Any], *, adds: bool) -> FileAction:
+    def _file_action(self, action: Mapping[str, Any], timestamps: tuple[str, ...] | None, *, adds: bool) -> FileAction:
         vector = vector_in_log(action.get("deletionVector"))
         partition = action.get("partitionValues")
         size = action.get("size")
@@ -169,7 +169,7 @@ class DeltaLog:
             rows=counted_rows(stats.get("numRecords"), vector),
             # Delta: an empty text is null, whatever the type.
             partition={name: value or None for name, value in (partition or {}).items()},
-            min_timestamp=self._lower_bound(stats.get("minValues") or {}),
+            min_timestamp=utc_text(_nested_value(stats.get("minValues"), timestamps)) if timestamps else None,
             deletes=vector.text if vector else None,
         )
         return FileAction(
@@ -178,11 +178,6 @@ class DeltaLog:
             data_change=action.get("dataChange") is not False,
             complete=partition is not None and size is not None,
         )
-
-    def _lower_bound(self, least: Mapping[str, Any]) -> str | None:
-        if self._timestamp_column is None:
-            return None
-        return utc_text(nested_value(least, self._timestamp_column))
 
 
 def log_gone(uri: str, lower: int, missing: int) -> VersionGone:
@@ -212,16 +207,6 @@ def counted_rows(rows: int | None, vector: DeletionVector | None) -> int | None:
     return rows if rows is None or vector is None else rows - vector.rows
 
 
-def nested_value(values: Mapping[str, Any] | None, dotted: str) -> Any:
-    """The value at a dotted path of nested mappings, or None."""
-    found: Any = values
-    for name in dotted.split("."):
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(name)
-    return found
-
-
 def utc_text(value: Any) -> str | None:
     """ISO-8601 in UTC of a statistic that is a datetime or its text; None when it is neither, so no bound is known."""
     if isinstance(value, str):
@@ -232,6 +217,15 @@ def utc_text(value: Any) -> str | None:
     if not isinstance(value, datetime):
         return None
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _nested_value(values: Mapping[str, Any] | None, path: tuple[str, ...]) -> Any:
+    found: Any = values
+    for name in path:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(name)
+    return found
 
 
 def _statistics(stats: str | None) -> Mapping[str, Any]:

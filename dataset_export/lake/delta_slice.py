@@ -77,8 +77,7 @@ def slice_between(
         known = live_at(lower)
         before = {path: known.get(path, file) for path, file in before.items()}
     added, removed = _difference(before, after, deleted_rows)
-    compared = [file for file in removed if _may_share_rows(file, added, exact_partitions)]
-    return Slice(lower, upper, tuple(added), tuple(compared))
+    return Slice(lower, upper, tuple(added), tuple(_sharing_rows(removed, added, exact_partitions)))
 
 
 class _Changes:
@@ -194,12 +193,14 @@ def _changed_rows(deleted_rows: DeletedRows, old: SourceFile, new: SourceFile) -
     )
 
 
-def _may_share_rows(file: SourceFile, added: Iterable[SourceFile], exact: frozenset[str]) -> bool:
-    """Whether a removed file can hold a row of an added one: their partition values are part of their rows."""
-    return any(
-        all(
-            file.partition[name] == other.partition[name]
-            for name in exact & file.partition.keys() & other.partition.keys()
-        )
-        for other in added
-    )
+def _sharing_rows(removed: list[SourceFile], added: list[SourceFile], exact: frozenset[str]) -> list[SourceFile]:
+    """The removed files that can hold a row of an added one: their partition values are part of their rows."""
+
+    def values(file: SourceFile) -> tuple[str | None, ...] | None:
+        known = all(name in file.partition for name in exact)
+        return tuple(file.partition[name] for name in sorted(exact)) if known else None
+
+    present = {values(file) for file in added}
+    if None in present:
+        return removed
+    return [file for file in removed if present and (values(file) is None or values(file) in present)]

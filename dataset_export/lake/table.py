@@ -74,11 +74,13 @@ class FileColumns:
             in the table, for files without field ids, and for all when `by_id` is None. None when such files cannot be
             read.
         missing: the value (an Arrow scalar) of columns that the file may lack; other columns that it lacks are null.
+        partition: names in `SourceFile.partition` to names in the table, of columns that the file does not have.
     """
 
     by_id: Mapping[int, str] | None = None
     by_path: Mapping[tuple[str, ...], str] | None = None
     missing: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    partition: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,6 @@ from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
 PYTHON_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 Z85_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
-TABLE_FEATURES = {
-    "minReaderVersion": 3,
-    "minWriterVersion": 7,
-    "readerFeatures": ["deletionVectors"],
-    "writerFeatures": ["deletionVectors", "appendOnly", "invariants"],
-}
 
 
 def z85(data: bytes) -> str:
@@ -35,8 +29,15 @@ def bitmap_of(positions: Iterable[int]) -> bytes:
 class VectorDeletes:
     """Deletes rows of one local table without writing a data file anew."""
 
-    def __init__(self, delta: DeltaBuilder) -> None:
+    def __init__(self, delta: DeltaBuilder, *features: str) -> None:
+        """`features` are those that the table has beside."""
         self.delta = delta
+        self._protocol = {
+            "minReaderVersion": 3,
+            "minWriterVersion": 7,
+            "readerFeatures": ["deletionVectors", *features],
+            "writerFeatures": ["deletionVectors", "appendOnly", "invariants", *features],
+        }
         self._rows: dict[str, set[int]] = {}
 
     def delete(self, gone: Callable[[dict[str, Any]], bool], storage: str = "u", **commit: Any) -> int:
@@ -55,7 +56,7 @@ class VectorDeletes:
         now = int(time.time() * 1000)
         lines: list[dict[str, Any]] = [
             {"commitInfo": {"timestamp": now, "operation": "DELETE"}},
-            {"protocol": TABLE_FEATURES},
+            {"protocol": self._protocol},
         ]
         live = self.live()
         vectors = self.written(list(marks.values()), storage)

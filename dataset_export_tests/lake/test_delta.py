@@ -484,40 +484,6 @@ class TestRefusals:
             with pytest.raises(UnsupportedTable, match=name):
                 ask(delta.table())
 
-    def test_column_mapping(self, delta: DeltaBuilder) -> None:
-        changes = {"delta.columnMapping.mode": "name"}
-        protocol = {"minReaderVersion": 2, "minWriterVersion": 5}
-
-        def mapped(entry: dict[str, Any]) -> None:
-            if "metaData" in entry:
-                entry["metaData"]["configuration"] = changes
-                schema = json.loads(entry["metaData"]["schemaString"])
-                for number, field in enumerate(schema["fields"], 1):
-                    ids = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"col-{number}"}
-                    field["metadata"] = ids
-                entry["metaData"]["schemaString"] = json.dumps(schema)
-            if "protocol" in entry:
-                entry["protocol"].update(protocol)
-
-        delta.append(1)
-        delta.edit_log(0, mapped)
-        with pytest.raises(UnsupportedTable, match="columnMapping"):
-            delta.table().slice(None, 0)
-
-    def test_type_widening(self, delta: DeltaBuilder) -> None:
-        def widened(entry: dict[str, Any]) -> None:
-            if "metaData" in entry:
-                schema = json.loads(entry["metaData"]["schemaString"])
-                schema["fields"][0]["metadata"] = {"delta.typeChanges": [{"fromType": "integer", "toType": "long"}]}
-                entry["metaData"]["schemaString"] = json.dumps(schema)
-            if "protocol" in entry:
-                entry["protocol"] = features("typeWidening")
-
-        delta.append(1)
-        delta.edit_log(0, widened)
-        with pytest.raises(UnsupportedTable, match="typeWidening"):
-            delta.table().slice(None, 0)
-
     def test_features_that_are_allowed_and_not_used(self, delta: DeltaBuilder) -> None:
         self.edited(delta, protocol=features("deletionVectors", "v2Checkpoint"))
         check(delta, None, 1)
