@@ -1,14 +1,8 @@
 """A real `dagster-daemon` with the project's own `dagster.yaml`, delivering to a real S3 server: what was missed while it was
 down comes first and in order, then each tick, and nothing after the end; and a web hook hears of each export once."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +10,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import TickStatus
 
 from dataset_export.alerts.outbox import Outbox
 from dataset_export.destinations.s3 import S3Store
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.alert_store import save_outbox
-from dataset_export.orchestration.ledger import UNFINISHED
 from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.export.exporter import (
     live_manifests,
@@ -34,11 +26,11 @@ from dataset_export_tests.export.exporter import (
     visible_data_files,
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
+from dataset_export_tests.orchestration.daemon import PROJECT, running_daemon
 from dataset_export_tests.secrets.search import files, leaks
 from dataset_export_tests.servers.receiver import Receiver, running_receiver
 from dataset_export_tests.servers.weed import ADMIN, REGION, Weed
 
-PROJECT = Path(__file__).parents[2]
 KEY = dg.AssetKey(["minutely", "orders"])
 MISSED = 3
 WEB_HOOK = "s3cr3t-address-of-a-web-hook"
@@ -131,12 +123,15 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
         # Alerts are told from the first tick of their sensor on, which may come after the first export.
         save_outbox(instance, "minutely", Outbox(since=now))
     monkeypatch.setenv("OPS_URL", f"{receiver.url}/{WEB_HOOK}")
-    with running_daemon(tmp_path, module) as daemon:
-        daemon.wait_until("every export time is materialized", 240, lambda: daemon.materialized() == set(keys))
+    code = f"{{relative_path: {module.name}, location_name: minutely}}"
+    with running_daemon(tmp_path, {"python_file": code}) as daemon:
+        daemon.wait_until(
+            "every export time is materialized",
+            240,
+            lambda: daemon.instance.get_materialized_partitions(KEY) == set(keys),
+        )
         daemon.wait_until("a tick after the end", 120, lambda: bool(daemon.ticks_from(end)))
-        # The checks of an export come after its materialization.
-        unfinished = dg.RunsFilter(statuses=UNFINISHED)
-        daemon.wait_until("the end of the last run", 120, lambda: not daemon.instance.get_runs(unfinished, limit=1))
+        daemon.wait_until_runs_are_over()
         runs = sorted(daemon.instance.get_run_records(), key=lambda record: record.dagster_run.run_id)
         runs.sort(key=lambda record: record.create_timestamp)
         assert [record.dagster_run.tags["dagster/partition"] for record in runs] == keys
@@ -170,61 +165,3 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     assert rows_by_manifest(store) == dict.fromkeys(range(2 * len(keys)), 1)
     assert visible_data_files(store) == named_files(store)
     assert staged_files(store) == []
-
-
-class Daemon:
-    """A running daemon, seen through its instance."""
-
-    def __init__(self, instance: dg.DagsterInstance, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self.instance = instance
-        self._process = process
-        self._log = log
-
-    def materialized(self) -> set[str]:
-        return self.instance.get_materialized_partitions(KEY)
-
-    def ticks_from(self, moment: datetime) -> list[InstigatorTick]:
-        """Ticks of the schedule for this moment or a later one that have been evaluated."""
-        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-        ticks = [
-            tick for state in states for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-        ]
-        return [
-            tick for tick in ticks if tick.timestamp >= moment.timestamp() and tick.status is not TickStatus.STARTED
-        ]
-
-    def wait_until(self, what: str, seconds: float, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                runs = [(run.tags.get("dagster/partition"), run.status) for run in self.instance.get_runs()]
-                pytest.fail(f"waited in vain for: {what}; runs: {runs}; the daemon's log ends:\n{self._tail()}")
-            time.sleep(1)
-
-    def _tail(self) -> str:
-        return self._log.read_text(errors="replace")[-8000:]
-
-
-@contextmanager
-def running_daemon(folder: Path, module: Path) -> Iterator[Daemon]:
-    """Start the daemon on a code location, and stop it and what it started at the end, also after a failure."""
-    home = folder / "home"
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(f"load_from:\n  - python_file: {{relative_path: {module.name}, location_name: minutely}}\n")
-    command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "--workspace", str(workspace)]
-    log = folder / "daemon.log"
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT)}
-    with dg.DagsterInstance.from_config(str(home)) as instance, log.open("wb") as output:
-        # A session of its own, so that the code server and the runs that it starts can be stopped with it.
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, cwd=folder, start_new_session=True
-        )
-        try:
-            yield Daemon(instance, process, log)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
