@@ -16,7 +16,7 @@ import dagster as dg
 import libfaketime
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
 PROJECT = Path(__file__).parents[2]
 FAKETIME = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
@@ -30,11 +30,16 @@ class Daemon:
         self.process = process
         self._log = log
 
+    def schedules(self) -> list[InstigatorState]:
+        """Those that the daemon has seen."""
+        return list(self.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE))
+
     def ticks_from(self, moment: datetime) -> list[InstigatorTick]:
         """Ticks of schedules for this moment or a later one that have been evaluated."""
-        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
         ticks = [
-            tick for state in states for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+            tick
+            for state in self.schedules()
+            for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
         ]
         return [
             tick for tick in ticks if tick.timestamp >= moment.timestamp() and tick.status is not TickStatus.STARTED

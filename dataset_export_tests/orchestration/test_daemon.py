@@ -26,13 +26,15 @@ from dataset_export_tests.export.exporter import (
     visible_data_files,
 )
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
-from dataset_export_tests.orchestration.daemon import PROJECT, running_daemon
+from dataset_export_tests.orchestration.daemon import PROJECT, MovedClock, running_daemon
 from dataset_export_tests.secrets.search import files, leaks
 from dataset_export_tests.servers.receiver import Receiver, running_receiver
 from dataset_export_tests.servers.weed import ADMIN, REGION, Weed
 
-KEY = dg.AssetKey(["minutely", "orders"])
-MISSED = 3
+KEY = dg.AssetKey(["often", "orders"])
+MISSED = 2
+EVERY = 6
+"""Minutes between export times. The clock is moved over two of them, and the store refuses requests of a time 15 minutes away."""
 WEB_HOOK = "s3cr3t-address-of-a-web-hook"
 
 CODE_LOCATION = """
@@ -53,13 +55,13 @@ from dataset_export.secret_refs import SecretRef
 orders = Dataset(id="orders", name="Orders", behavior=Behavior.RECORD, uri={lake!r})
 partner = DestinationInfo(id="partner", name="Partner", type="amazon_s3")
 flow = Dataflow(
-    name="minutely",
+    name="often",
     datasets=(orders,),
     destination=partner,
     schedule=make_schedule(
         Frequency.CRON,
         datetime.fromisoformat({start!r}),
-        cron="* * * * *",
+        cron="*/{every} * * * *",
         end=datetime.fromisoformat({end!r}),
     ),
     folder=FolderTemplate(),
@@ -95,8 +97,9 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     weed: Weed, bucket: str, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    start, end = now - timedelta(minutes=MISSED - 1), now + timedelta(minutes=2)
-    export_times = [start + timedelta(minutes=number) for number in range(MISSED + 1)]
+    now -= timedelta(minutes=now.minute % EVERY)
+    export_times = [now + timedelta(minutes=EVERY * number) for number in range(1 - MISSED, 2)]
+    start, end = export_times[0], now + timedelta(minutes=2 * EVERY)
     delta = DeltaBuilder(str(tmp_path / "lake"))
     for number, export_time in enumerate(export_times):
         delta.commit_time(delta.append(2 * number, 2 * number + 1), export_time - timedelta(seconds=30))
@@ -106,6 +109,7 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     module.write_text(
         CODE_LOCATION.format(
             lake=delta.uri,
+            every=EVERY,
             start=start.isoformat(),
             end=end.isoformat(),
             bucket=bucket,
@@ -121,22 +125,28 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
     shutil.copy(PROJECT / "dagster.yaml", home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         # Alerts are told from the first tick of their sensor on, which may come after the first export.
-        save_outbox(instance, "minutely", Outbox(since=now))
+        save_outbox(instance, "often", Outbox(since=now))
     monkeypatch.setenv("OPS_URL", f"{receiver.url}/{WEB_HOOK}")
-    code = f"{{relative_path: {module.name}, location_name: minutely}}"
-    with running_daemon(tmp_path, {"python_file": code}) as daemon:
-        daemon.wait_until(
-            "every export time is materialized",
-            240,
-            lambda: daemon.instance.get_materialized_partitions(KEY) == set(keys),
-        )
+    code = f"{{relative_path: {module.name}, location_name: often}}"
+    clock = MovedClock(tmp_path / "offset")
+    clock.set(now - timedelta(minutes=EVERY - 1))
+    with running_daemon(tmp_path, {"python_file": code}, clock.environment) as daemon:
+        daemon.wait_until("the schedule runs", 120, lambda: bool(daemon.schedules()))
+        for moment, wanted in ((now, keys[:-1]), (export_times[-1], keys)):
+            clock.set(moment)
+            daemon.wait_until(
+                f"{wanted} are materialized",
+                240,
+                lambda wanted=wanted: daemon.instance.get_materialized_partitions(KEY) == set(wanted),
+            )
+            daemon.wait_until_runs_are_over()
+        clock.set(end)
         daemon.wait_until("a tick after the end", 120, lambda: bool(daemon.ticks_from(end)))
-        daemon.wait_until_runs_are_over()
         runs = sorted(daemon.instance.get_run_records(), key=lambda record: record.dagster_run.run_id)
         runs.sort(key=lambda record: record.create_timestamp)
         assert [record.dagster_run.tags["dagster/partition"] for record in runs] == keys
         assert {record.dagster_run.status for record in runs} == {DagsterRunStatus.SUCCESS}
-        assert {record.dagster_run.tags[DATAFLOW_TAG] for record in runs} == {"minutely"}
+        assert {record.dagster_run.tags[DATAFLOW_TAG] for record in runs} == {"often"}
         for before, after in pairwise(runs):
             assert (before.end_time or 0) <= (after.start_time or 0), "one run of a dataflow at a time"
         for tick in daemon.ticks_from(end):
@@ -145,7 +155,7 @@ def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_th
         daemon.wait_until("every alert is told", 120, lambda: len(receiver.taken) >= 2 * len(keys))
 
     told = [
-        f"minutely: export of {time:%Y-%m-%d %H:%M} UTC {what}"
+        f"often: export of {time:%Y-%m-%d %H:%M} UTC {what}"
         for time in export_times
         for what in ("started", "succeeded")
     ]
