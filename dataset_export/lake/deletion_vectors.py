@@ -117,7 +117,7 @@ def deleted_rows(vector: DeletionVector, objects: ObjectFolder, location: TableL
 def _in_file(vector: DeletionVector, objects: ObjectFolder, path: str, uri: str) -> bytes:
     start = _VERSION_BYTES if vector.offset is None else vector.offset
     length = _LENGTH_BYTES + vector.bytes + _CHECKSUM_BYTES
-    if start + length > objects.size(path):
+    if start + length > objects.head(path).bytes:
         raise _damaged(vector, uri, f"its file {path} is too short")
     data = objects.read_range(path, start, length)
     bitmap = data[_LENGTH_BYTES:-_CHECKSUM_BYTES]

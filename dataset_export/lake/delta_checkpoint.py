@@ -83,7 +83,7 @@ def _rows(path: str, objects: ObjectFolder, uri: str) -> Iterator[dict[str, Any]
         if path.endswith(".json"):
             yield from (json.loads(line) for line in objects.read(path).splitlines() if line.strip())
             return
-        with pq.ParquetFile(RangedFile(objects, path, objects.size(path))) as file:
+        with pq.ParquetFile(RangedFile(objects, path, objects.head(path).bytes)) as file:
             for batch in file.iter_batches(columns=_COLUMNS):
                 for kind in ("add", "sidecar"):
                     if kind in batch.schema.names:
