@@ -6,14 +6,14 @@ import dagster as dg
 from pydantic import Field
 
 from dataset_export.components.declaration import Attributes, Declaration, Owner
+from dataset_export.components.iceberg_catalog import IcebergCatalogAttributes
 from dataset_export.components.scaffold import TemplateScaffolder
-from dataset_export.components.secret import StorageOption, names_a_secret
+from dataset_export.components.secret import StorageOption, checked_option
 from dataset_export.components.source import Source
 from dataset_export.export.dataflow import DEFAULT_LOOKBACK_DAYS, Behavior, Kind, Origin, check_id
 from dataset_export.export.dataflow import Dataset as DatasetValue
 from dataset_export.lake.location import DEFAULT_SETTLE_MINUTES
 from dataset_export.orchestration.lake_asset import lake_asset
-from dataset_export.secret_refs import SecretRef
 
 
 class DatasetAttributes(Attributes):
@@ -24,11 +24,16 @@ class DatasetAttributes(Attributes):
     behavior: Behavior = Field(
         description="How it grows. time_series: events with a timestamp_column, only ever added; record: anything else."
     )
-    format: Literal["delta", "parquet"] = Field(
+    format: Literal["delta", "iceberg", "parquet"] = Field(
         default="delta", description="Format of the table in the lake. parquet: a plain folder of parquet files."
     )
-    location: str = Field(
-        description="Where the table is: a local path (relative ones start at the project root) or s3://bucket/folder."
+    location: str | None = Field(
+        default=None,
+        description="Where the table is: a local path (relative ones start at the project root) or s3://bucket/folder. Of an Iceberg table "
+        "without a catalog, its newest metadata file (….metadata.json).",
+    )
+    catalog: IcebergCatalogAttributes | None = Field(
+        default=None, description="Of format iceberg: the catalog that has the table, instead of a location."
     )
     storage_options: dict[str, StorageOption] = Field(
         default_factory=dict,
@@ -83,9 +88,11 @@ class Dataset(Declaration):
     def from_attributes(cls, attributes: DatasetAttributes, source: Source) -> Self:
         """See `Declaration.from_attributes`."""
         options = {
-            option: _checked_option(option, value, source) for option, value in attributes.storage_options.items()
+            option: checked_option(option, value, source, "storage_options")
+            for option, value in attributes.storage_options.items()
         }
-        uri = source.path(attributes.location, "location")
+        catalog = attributes.catalog.value(source) if attributes.catalog is not None else None
+        uri = _place(attributes, source) if catalog is None else catalog.address
         with source.blaming("id"):
             check_id(attributes.id, "the dataset id")
         if attributes.settle_minutes is not None and attributes.format != "parquet":
@@ -94,6 +101,12 @@ class Dataset(Declaration):
                 "what was committed; take it out",
                 "settle_minutes",
             )
+        if catalog is not None and attributes.format != "iceberg":
+            raise source.error(
+                "a catalog is for tables of format iceberg; write format: iceberg, or take it out", "catalog"
+            )
+        if catalog is not None and attributes.location is not None:
+            raise source.error("the catalog says where the table is; take the location out", "location")
         with source.blaming("behavior"):
             return cls(
                 DatasetValue(
@@ -103,6 +116,7 @@ class Dataset(Declaration):
                     uri=uri,
                     format=attributes.format,
                     storage_options=options,
+                    catalog=catalog,
                     timestamp_column=attributes.timestamp_column,
                     lookback_days=attributes.lookback_days,
                     settle_minutes=DEFAULT_SETTLE_MINUTES
@@ -122,14 +136,8 @@ class Dataset(Declaration):
         return dg.Definitions(assets=[lake_asset(self.value)])
 
 
-def _checked_option(option: str, value: str | SecretRef, source: Source) -> str | SecretRef:
-    if isinstance(value, SecretRef):
-        return source.secret(value)
-    if names_a_secret(option):
-        raise source.error(
-            f"{option} is a secret, and a secret is never written here; write {{env: NAME}} or {{file: PATH}}",
-            "storage_options",
-            option,
-        )
-    source.refuse_password(value, "storage_options", option)
-    return value
+def _place(attributes: DatasetAttributes, source: Source) -> str:
+    if attributes.location is None:
+        also = ", or the catalog that has the table" if attributes.format == "iceberg" else ""
+        raise source.error(f"'location' is missing; add it, a local path or an s3:// URL{also}")
+    return source.path(attributes.location, "location")

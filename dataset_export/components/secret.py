@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from dataset_export.components.source import Source
 from dataset_export.secret_refs import SecretRef
 
 _ADVICE = "put the secret in an environment variable or a file and write {env: NAME} or {file: PATH}"
@@ -82,3 +83,17 @@ def names_a_secret(option: str) -> bool:
     words = set(re.split(r"[^A-Z0-9]+", name))
     parts = ("SECRET", "TOKEN", "PASSWORD", "PASSPHRASE", "CREDENTIAL", "SIGNATURE", "CONNECTION_STRING")
     return bool(words & {"KEY", "SAS", "PWD"}) or any(part in name for part in (*parts, "ACCOUNT_KEY", "ACCESSKEY"))
+
+
+def checked_option(option: str, value: str | SecretRef, source: Source, *path: str) -> str | SecretRef:
+    """An option below `path`, with the file of a reference made absolute. Raises ConfigError for a secret written out."""
+    if isinstance(value, SecretRef):
+        return source.secret(value)
+    if names_a_secret(option):
+        raise source.error(
+            f"{option} is a secret, and a secret is never written here; write {{env: NAME}} or {{file: PATH}}",
+            *path,
+            option,
+        )
+    source.refuse_password(value, *path, option)
+    return value

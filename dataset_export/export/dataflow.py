@@ -17,6 +17,7 @@ from dataset_export.export.columns import Columns
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
 from dataset_export.export.schema_change import OnSchemaChange
+from dataset_export.export.table_catalog import TableCatalog, revealed
 from dataset_export.lake.location import DEFAULT_SETTLE_MINUTES
 from dataset_export.lake.open import TableLocation
 from dataset_export.secret_refs import SecretRef
@@ -109,6 +110,7 @@ class Dataset:
         format: the table format.
         uri: where the table is: an absolute path or a URL of an object store.
         storage_options: options of the object store; values are plain or secret references.
+        catalog: of an Iceberg table that has one; `uri` is its `address` then.
         timestamp_column: the event time, dotted for a nested one.
         lookback_days: how far back, before the export time, rows of a time_series dataset are delivered (spec S10).
         settle_minutes: of a folder of parquet files, how long a file must not have been modified to be taken.
@@ -123,8 +125,9 @@ class Dataset:
     name: str
     behavior: Behavior
     uri: str
-    format: Literal["delta", "parquet"] = "delta"
+    format: Literal["delta", "iceberg", "parquet"] = "delta"
     storage_options: Mapping[str, str | SecretRef] = field(default_factory=dict[str, "str | SecretRef"])
+    catalog: TableCatalog | None = None
     timestamp_column: str | None = None
     lookback_days: int = DEFAULT_LOOKBACK_DAYS
     settle_minutes: int = DEFAULT_SETTLE_MINUTES
@@ -149,16 +152,14 @@ class Dataset:
         Raises:
             ConfigError: when a secret cannot be read.
         """
-        options = {
-            key: value.reveal() if isinstance(value, SecretRef) else value
-            for key, value in self.storage_options.items()
-        }
+        options = {key: revealed(value) for key, value in self.storage_options.items()}
         return TableLocation(
             format=self.format,
             uri=self.uri,
             storage_options=options,
             timestamp_column=self.timestamp_column,
             settle_minutes=self.settle_minutes,
+            catalog=self.catalog.revealed() if self.catalog is not None else None,
         )
 
 

@@ -70,35 +70,37 @@ class ObjectFolder:
     """Read access to everything below a table's location.
 
     Methods raise FileNotFoundError for an object that is not there, which only the caller can judge, and else NotFound,
-    AccessDenied, TransientError, LakeError. May be used from several threads at once.
+    AccessDenied, TransientError, LakeError, which name the table by `name` when it is not its location that a person knows. May
+    be used from several threads at once.
     """
 
-    def __init__(self, location: TableLocation) -> None:
+    def __init__(self, location: TableLocation, *, name: str | None = None) -> None:
         self._location = location
+        self._name = name or location.uri
 
     def list(self, folder: str, *, after: str | None = None) -> Iterator[Listed]:
         """The objects below `folder`, in no order; with `after` only those whose path sorts behind it."""
-        with translated(self._location.uri):
+        with translated(self._name):
             for batch in self._store.list(folder, offset=after):
                 for found in batch:
                     yield Listed(found["path"], found["size"], found["last_modified"])
 
     def head(self, path: str) -> Listed:
         """Size and last modification of an object."""
-        with translated(self._location.uri):
+        with translated(self._name):
             found = self._store.head(path)
         return Listed(path, found["size"], found["last_modified"])
 
     def read(self, path: str, *, length: int | None = None) -> bytes:
         """An object's bytes; at most the first `length` of them."""
-        with translated(self._location.uri):
+        with translated(self._name):
             if length is None:
                 return self._store.get(path).bytes().to_bytes()
             return self._store.get_range(path, start=0, length=length).to_bytes()
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """`length` bytes of an object from `start`, which has to lie inside it."""
-        with translated(self._location.uri):
+        with translated(self._name):
             return self._store.get_range(path, start=start, length=length).to_bytes()
 
     @cached_property
@@ -107,7 +109,7 @@ class ObjectFolder:
 
         uri = self._location.uri
         local = local_path(uri)
-        with translated(uri):
+        with translated(self._name):
             if local is not None:
                 if not local.is_dir():
                     raise NotFound(f"there is no table at {uri}: the folder does not exist")

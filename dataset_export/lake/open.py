@@ -2,6 +2,7 @@
 
 from dataset_export.errors import ConfigError
 from dataset_export.lake.delta import DeltaLakeTable
+from dataset_export.lake.iceberg import IcebergTable
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.parquet_folder import ParquetFolder
 from dataset_export.lake.table import Table
@@ -17,6 +18,10 @@ def open_table(location: TableLocation) -> Table:
     """
     if location.format == "delta":
         return DeltaLakeTable(location)
+    if location.format == "iceberg":
+        return IcebergTable(location)
     if location.format == "parquet":
         return ParquetFolder(location)
-    raise ConfigError(f"the table {location.uri} has the unknown format {location.format!r}: use 'delta' or 'parquet'")
+    raise ConfigError(
+        f"the table {location.uri} has the unknown format {location.format!r}: use 'delta', 'iceberg' or 'parquet'"
+    )

@@ -27,7 +27,9 @@ def lake_asset(dataset: Dataset) -> dg.AssetsDefinition:
     def observe(context: dg.AssetExecutionContext) -> dg.ObserveResult:
         with reported(context.retry_number):
             table = open_table(dataset.location())
-            newest = table.versions(limit=1)[0]
+            newest = next(iter(table.versions(limit=1)), None)
+            if newest is None:
+                return dg.ObserveResult(asset_key=lake_key(dataset), metadata={"version": "none yet"})
             rows = table.row_count(newest.number)
         return dg.ObserveResult(
             asset_key=lake_key(dataset),

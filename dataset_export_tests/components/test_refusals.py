@@ -299,12 +299,12 @@ def test_a_name_given_twice_names_both_places(tmp_path: Path, component: str, at
 
 
 def test_all_that_is_wrong_in_a_document_is_said_at_once(tmp_path: Path) -> None:
-    defs = write_project(tmp_path, wrong=document("Dataset", "id: a\nbehavior: b\nlocaton: x"))
+    defs = write_project(tmp_path, wrong=document("Dataset", "name: a\nbehavior: b\nlocaton: x"))
     with pytest.raises(ConfigError) as refused:
         load_catalog(defs_folder=defs)
     place = f"{defs}/wrong/defs.yaml"
     lines = str(refused.value).splitlines()
-    assert [line.split(" ")[0] for line in lines] == [f"{place}:4:", f"{place}:2:", f"{place}:5:"]
+    assert [line.split(" ")[0] for line in lines] == [f"{place}:2:", f"{place}:4:", f"{place}:5:"]
 
 
 def test_the_right_document_of_several_is_named(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Home:
     said: list[Written] = field(default_factory=list[Written])
     marks: set[str] = field(default_factory=set[str])
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    locations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def dagster_home(self) -> Path:
@@ -67,7 +68,10 @@ class Home:
         (self.dagster_home / "dagster.yaml").write_text(settings)
 
     def add(self, project: Project, environment: Mapping[str, str]) -> None:
-        """Make the secrets of a project ones to look for, and let programs have them."""
+        """Make a project a code location, and its secrets ones to look for."""
+        file = project.folder / "location.py"
+        file.write_text(LOCATION.format(defs=str(project.defs)))
+        self.locations.append({"python_file": {"relative_path": str(file), "location_name": project.name}})
         self.environment |= {**project.environment, **environment}
         self.marks |= project.marks
 
@@ -149,8 +153,7 @@ def check(
         leaky.run(instance)
     leak = f"{FOLDER}/leak"
     servers.weed.client().put_object(Bucket=servers.places["weed"], Key=leak, Body=given_away["delivered"].encode())
-    # The others refer to their secrets in the same ways; what came of their runs is in the instance.
-    workspace = {"load_from": [code_location(good)]}
+    workspace = {"load_from": home.locations[: 1 if only else None]}
     environment = {**home.environment, "PYTHONPATH": str(ROOT)}
     log = home.folder / "webserver.log"
     with running_webserver(home.dagster_home, workspace, environment, log) as browser:
@@ -173,13 +176,6 @@ def check(
         "argument": {"terminal"},
         "delivered": {"destination"},
     }
-
-
-def code_location(project: Project) -> dict[str, Any]:
-    """The project as a workspace names it."""
-    file = project.folder / "location.py"
-    file.write_text(LOCATION.format(defs=str(project.defs)))
-    return {"python_file": {"relative_path": str(file), "location_name": project.name}}
 
 
 def deliver(home: Home, project: Project, argument: str) -> None:
