@@ -62,6 +62,7 @@ class _Mover:
         self._data = data
         self._output = output
         self._codec = codec
+        self._compress = compressor(codec) if codec is not None else None
         self._moved: dict[int, Written | int] = {}
 
     def move(self, piece: Piece) -> None:
@@ -79,13 +80,13 @@ class _Mover:
         """What was written, or by how many bytes the chunk moved as it is."""
         # Deprecated, and writers did not agree on what it is; 0 is what the format asks for.
         piece.chunk.put(ColumnChunk.FILE_OFFSET, I64, 0)
-        if self._codec is None or self._codec == piece.owner.integer(ColumnMetaData.CODEC):
+        if self._codec is None or self._compress is None or self._codec == piece.owner.integer(ColumnMetaData.CODEC):
             shift = self._copy(piece) - piece.start
             for pointer in (ColumnMetaData.DATA_PAGE_OFFSET, ColumnMetaData.DICTIONARY_PAGE_OFFSET):
                 if piece.owner.integer(pointer, 0) > 0:
                     piece.owner.put(pointer, I64, piece.owner.integer(pointer) + shift)
             return shift
-        written = transcode_chunk(self._data, piece, compressor(self._codec), self._output)
+        written = transcode_chunk(self._data, piece, self._compress, self._output)
         piece.owner.put(ColumnMetaData.CODEC, I32, self._codec)
         _put_written(piece.owner, written)
         return written

@@ -21,6 +21,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from dataset_export.encoding.json_moments import is_moment, moments
 from dataset_export.encoding.kinds import is_bytes, is_list, is_text
 from dataset_export.encoding.nested import (
     decoded,
@@ -31,16 +32,10 @@ from dataset_export.encoding.nested import (
     map_parts,
     struct_parts,
 )
-from dataset_export.encoding.timestamps import UNITS_PER_SECOND
 from dataset_export.errors import UnsupportedTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-LAST_SECOND = 8_210_266_876_799
-FIRST_SECOND = -8_334_601_228_800
-"""The range arrow-rs can write, in seconds since 1970: the years -262143 to 262142. Beyond it, it writes an error text
-where the value should be."""
 
 
 def check_schema(schema: pa.Schema) -> None:
@@ -73,8 +68,8 @@ def _ready(array: pa.Array, name: str) -> Any:
         return _ready_nested(array, name)
     if types.is_floating(array.type):
         return _finite(array)
-    if _is_moment(array.type):
-        return _moment(array, name)
+    if is_moment(array.type):
+        return moments(array, name)
     return _base64(array) if _is_binary(array.type) else array
 
 
@@ -133,51 +128,6 @@ def _finite(array: pa.Array) -> Any:
     if pc.call_function("all", [finite]).as_py() is not False:
         return array
     return pc.call_function("if_else", [finite, array, pa.scalar(None, array.type)])
-
-
-def _moment(array: pa.Array, name: str) -> Any:
-    from pyarrow import types
-
-    if types.is_timestamp(array.type):
-        return _in_utc(array, name)
-    return _as_date(array, name) if types.is_date(array.type) else _checked_time(array, name)
-
-
-def _in_utc(array: pa.Array, name: str) -> Any:
-    import pyarrow as pa
-
-    ticks = UNITS_PER_SECOND[array.type.unit]
-    _check_range(array.cast(pa.int64()), FIRST_SECOND * ticks, LAST_SECOND * ticks + ticks - 1, name)
-    utc = pa.timestamp(array.type.unit, tz="UTC")
-    return array if array.type.equals(utc) else array.view(utc)
-
-
-def _as_date(array: pa.Array, name: str) -> Any:
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_date64(array.type):
-        array = array.cast(pa.date32())
-    _check_range(array.cast(pa.int32()), FIRST_SECOND // 86_400, LAST_SECOND // 86_400, name)
-    return array
-
-
-def _checked_time(array: pa.Array, name: str) -> Any:
-    import pyarrow as pa
-
-    integers = array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64())
-    _check_range(integers, 0, 86_400 * UNITS_PER_SECOND[array.type.unit] - 1, name)
-    return array
-
-
-def _check_range(integers: pa.Array, low: int, high: int, name: str) -> None:
-    import pyarrow.compute as pc
-
-    found = pc.call_function("min_max", [integers]).as_py()
-    if found["min"] is not None and not (low <= found["min"] and found["max"] <= high):
-        raise UnsupportedTable(
-            f"Column {name} has a moment that JSON text cannot express: deliver parquet, or correct the value."
-        )
 
 
 def _base64(array: pa.Array) -> Any:
@@ -240,7 +190,7 @@ def _check(kind: Any, name: str) -> None:
         _check(kind.item_type, f"{name}.value")
     elif is_list(kind):
         _check(kind.value_type, f"{name}.element")
-    elif not (_is_right(kind) or types.is_floating(kind) or _is_binary(kind) or _is_moment(kind)):
+    elif not (_is_right(kind) or types.is_floating(kind) or _is_binary(kind) or is_moment(kind)):
         raise UnsupportedTable(f"Column {name} is {kind}, which JSON cannot express: deliver the dataset as parquet.")
 
 
@@ -248,12 +198,6 @@ def _check_names(names: list[str], where: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UnsupportedTable(f"Field {twice[0]} occurs twice in {where}, which JSON cannot express: deliver parquet.")
-
-
-def _is_moment(kind: Any) -> bool:
-    from pyarrow import types
-
-    return types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind)
 
 
 def _is_binary(kind: Any) -> bool:

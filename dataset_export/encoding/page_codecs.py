@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from dataset_export.encoding.contract import Compression
-from dataset_export.encoding.gzip_member import gzip_member
+from dataset_export.encoding.gzip_member import GzipMaker
 from dataset_export.encoding.parquet_fields import Codec
 from dataset_export.encoding.thrift_compact import Bytes, Malformed
 
@@ -42,7 +42,7 @@ def compressor(codec: int) -> Compress:
     if codec == Codec.UNCOMPRESSED:
         return lambda body: body
     if codec == Codec.GZIP:
-        return gzip_member
+        return GzipMaker().member
     return pa.Codec({Codec.SNAPPY: "snappy", Codec.ZSTD: "zstd"}[codec]).compress
 
 

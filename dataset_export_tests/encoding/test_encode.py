@@ -224,6 +224,17 @@ def test_what_the_sink_raises_arrives_unchanged_and_nothing_is_written_after_it(
     assert len(calls) == seen
 
 
+@pytest.mark.parametrize("encoding", [Encoding(compression=Compression.SNAPPY), NDJSON], ids=["parquet", "json"])
+def test_an_interrupt_in_the_sink_stays_an_interrupt(encoding: Encoding) -> None:
+    data = parquet(pa.table({"s": [f"{n:x}" * 20 for n in range(50_000)]}), compression="zstd")
+
+    def sink(piece: bytes | bytearray | memoryview) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode([source(data)], Target(encoding, schema_of(data)), sink)
+
+
 @pytest.mark.parametrize("encoding", [Encoding(), NDJSON], ids=["rewrite", "json"])
 def test_a_source_that_breaks_midway_leaves_no_whole_file(encoding: Encoding) -> None:
     good = parquet(pa.table({"n": list(range(100_000))}))
