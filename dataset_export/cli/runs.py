@@ -9,13 +9,13 @@ from uuid import uuid4
 import dagster as dg
 from dagster import DagsterEventType, RunsFilter
 
-from dataset_export.cli.dead_runs import process_tags
 from dataset_export.cli.session import Session
 from dataset_export.errors import StalePlan
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.dataflow import build_dataflow
+from dataset_export.orchestration.dead_runs import process_tag
 from dataset_export.orchestration.faults import BLOCKED_BY_CHECK, step_fault, step_prefix
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import UNFINISHED
@@ -105,7 +105,7 @@ def run_export(
             MAX_RETRIES_TAG: "0",
             **({RESEND_TAG: "true"} if resend else {}),
             **({REPAIR_TAG: str(repair)} if repair is not None else {}),
-            **process_tags(),
+            **process_tag(run_id),
         },
     )
     outcomes = tuple(_dataset_outcome(result, dataflow, dataset) for dataset in datasets)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dataset_export.cli.terminal import quiet_libraries
+from dataset_export.cli.terminal import note, quiet_libraries
 from dataset_export.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ class Session:
     @cached_property
     def instance(self) -> "dg.DagsterInstance":
         """The Dagster instance; runs of this command that died on this machine are marked as failed first."""
-        from dataset_export.cli.dead_runs import fail_dead_runs
+        from dataset_export.orchestration.dead_runs import fail_dead_runs
 
         quiet_libraries(debug=self.debug)
         instance = self._open.enter_context(self.open_instance())
-        fail_dead_runs(instance)
+        for run in fail_dead_runs(instance):
+            note(f"note: run {run.run_id} was killed; it is marked as failed and no longer blocks its export time")
         return instance
 
     def close(self) -> None:

@@ -81,6 +81,8 @@ def load_definitions(project_root: Path | None = None, defs_folder: Path | None 
             life_definitions(dataflows, built, licenses, notify=(record_notice, tell_notice)),
             usage_definitions(licenses),
             alert_definitions(catalog.watched, catalog.channels),
+            # Also of runs that are launched from an asset's page.
+            dg.Definitions(executor=dg.in_process_executor),
             _documentation(tree),
         )
 

@@ -11,8 +11,8 @@ from dagster import DagsterRunStatus, RunsFilter
 from dataset_export.errors import UsageError
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.schedule import parse_export_time
-from dataset_export.orchestration.backlog import MAX_ATTEMPTS, Backlog, backlog_of, is_run_of, run_requests
-from dataset_export.orchestration.life_record import LifeRecords, Stop, declared
+from dataset_export.orchestration.backlog import MAX_ATTEMPTS, Backlog, DueExport, backlog_of, is_run_of, run_requests
+from dataset_export.orchestration.life_record import LifeRecords, Standing, declared
 from dataset_export.orchestration.names import PARTITION_TAG
 from dataset_export.orchestration.notices import Notice, NoticeKind, Notify
 from dataset_export.orchestration.pools import keep_limits
@@ -47,21 +47,39 @@ class LifeTick:
     requests: list[dg.RunRequest] = field(default_factory=list[dg.RunRequest])
     did: list[str] = field(default_factory=list[str])
 
+    def stands(self, dataflow: Dataflow, standing: Standing, *, stopped_for: str | None = None) -> None:
+        """Remember how sensor and schedule stand."""
+        record = self.records.of(dataflow)
+        changed = replace(record, standing=standing, stopped_for=stopped_for or record.stopped_for)
+        self.records.put(dataflow, changed)
 
-def attend_end(dataflow: Dataflow, tick: LifeTick) -> None:
-    """Do at one tick what the end of an enabled dataflow asks for.
 
-    Before it: warn. After it: deliver what was due and is missing, then stop the schedule and say so. When another end is
-    declared: start the schedule again, if it was stopped here and not by a person.
+def attend(dataflow: Dataflow, tick: LifeTick) -> None:
+    """Do at one tick what the life of a dataflow asks for.
+
+    Before its end: warn, and let a schedule that is new or runs again catch up. After it: deliver what was due and is
+    missing, then stop the schedule and say so. When another end is declared: start the schedule again, if it was stopped
+    here and not by a person.
     """
-    if not _stop_is_settled(dataflow, tick):
+    if not dataflow.enabled:
+        if tick.records.of(dataflow).standing is Standing.NORMAL:
+            tick.stands(dataflow, Standing.CATCHING_UP)  # once it is enabled again
         return
-    if not is_over(dataflow, tick.now):
+    _settle(dataflow, tick)
+    over = is_over(dataflow, tick.now)
+    match tick.records.of(dataflow).standing:
+        case Standing.STARTING:
+            return
+        case Standing.STOPPING | Standing.STOPPED | Standing.RELEASED:
+            _say_ended(dataflow, tick)
+        case Standing.NORMAL | Standing.CATCHING_UP if over:
+            _finish(dataflow, tick)
+        case Standing.CATCHING_UP:
+            _catch_up(dataflow, tick)
+        case Standing.NORMAL:
+            pass
+    if not over:
         _warn_ahead(dataflow, tick)
-    elif tick.records.of(dataflow).stop is not None:
-        _say_ended(dataflow, tick)
-    else:
-        _finish(dataflow, tick)
 
 
 def is_over(dataflow: Dataflow, now: datetime) -> bool:
@@ -87,26 +105,46 @@ def cancel_what_is_queued_past_the_end(dataflows: Sequence[Dataflow], tick: Life
             tick.did.append(f"took run {run.run_id} of {dataflow.name} out of the queue: {reason}")
 
 
-def _stop_is_settled(dataflow: Dataflow, tick: LifeTick) -> bool:
-    """See to it that our stop of a schedule holds, or is undone when it has to be. False: nothing more at this tick."""
-    record = tick.records.of(dataflow)
-    if record.stop is None:
-        return True
-    running = tick.schedules.running(dataflow)
-    if record.stopped_for != declared(dataflow):
-        start = record.stop is not Stop.UNDONE and running is False
-        if start:
+def _settle(dataflow: Dataflow, tick: LifeTick) -> None:
+    """See to it that what we asked of a schedule has come true, and undo our stop when another end is declared."""
+    record, running = tick.records.of(dataflow), tick.schedules.running(dataflow)
+    match record.standing:
+        case Standing.STOPPING | Standing.STOPPED if record.stopped_for != declared(dataflow) and running is False:
+            tick.stands(dataflow, Standing.STARTING)
             tick.schedules.start(dataflow)
             tick.did.append(f"started the schedule of {dataflow.name} again, which was declared anew")
-        tick.records.put(dataflow, replace(record, stop=None, stopped_for=None))
-        return not start
-    if running and record.stop is Stop.ASKED:
-        tick.schedules.stop(dataflow)
-    elif running and record.stop is Stop.DONE:
-        tick.records.put(dataflow, replace(record, stop=Stop.UNDONE))
-    elif running is False and record.stop is Stop.ASKED:
-        tick.records.put(dataflow, replace(record, stop=Stop.DONE))
-    return True
+        case Standing.STOPPING | Standing.STOPPED | Standing.RELEASED if record.stopped_for != declared(dataflow):
+            tick.stands(dataflow, Standing.CATCHING_UP)
+        case Standing.STOPPING if running:
+            tick.schedules.stop(dataflow)
+        case Standing.STOPPING if running is False:
+            tick.stands(dataflow, Standing.STOPPED)
+        case Standing.STOPPED if running:
+            tick.stands(dataflow, Standing.RELEASED)
+        case Standing.STARTING if running:
+            tick.stands(dataflow, Standing.CATCHING_UP)
+        case Standing.STARTING if running is False:
+            tick.schedules.start(dataflow)
+        case _:
+            pass
+
+
+def _catch_up(dataflow: Dataflow, tick: LifeTick) -> None:
+    running = tick.schedules.running(dataflow)
+    if running is None:
+        return
+    backlog = backlog_of(dataflow, tick.instance, tick.now) if running else Backlog()
+    if backlog.ready:
+        ask_for(dataflow, backlog.ready, backlog, tick)
+    else:
+        tick.stands(dataflow, Standing.NORMAL)
+
+
+def ask_for(dataflow: Dataflow, wanted: Sequence[DueExport], backlog: Backlog, tick: LifeTick) -> None:
+    """Ask for what is ready, in portions: the next one when the one before is done."""
+    if wanted and not backlog.in_flight and between_ticks(dataflow, tick.now):
+        keep_limits(dataflow, tick.instance)
+        tick.requests += run_requests(dataflow, wanted, tick.now)
 
 
 def _warn_ahead(dataflow: Dataflow, tick: LifeTick) -> None:
@@ -132,13 +170,11 @@ def _finish(dataflow: Dataflow, tick: LifeTick) -> None:
         return
     backlog = backlog_of(dataflow, tick.instance, tick.now)
     if backlog.in_flight or (running and backlog.pending):
-        if running and backlog.ready and between_ticks(dataflow, tick.now):
-            keep_limits(dataflow, tick.instance)
-            tick.requests += run_requests(dataflow, backlog.ready, tick.now)
+        if running:
+            ask_for(dataflow, backlog.ready, backlog, tick)
         return
     if running:
-        record = replace(tick.records.of(dataflow), stop=Stop.ASKED, stopped_for=declared(dataflow))
-        tick.records.put(dataflow, record)
+        tick.stands(dataflow, Standing.STOPPING, stopped_for=declared(dataflow))
         tick.schedules.stop(dataflow)
         tick.did.append(f"stopped the schedule of {dataflow.name}")
     _say(_ended(dataflow, _outcome(dataflow, backlog)), tick)

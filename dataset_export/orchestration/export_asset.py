@@ -21,6 +21,7 @@ from dataset_export.governance.licenses import Licenses
 from dataset_export.governance.limits import too_many_records
 from dataset_export.governance.usage import Level
 from dataset_export.lake.open import open_table
+from dataset_export.orchestration.dead_runs import remember_process
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.metadata import materialization_metadata
@@ -226,6 +227,7 @@ def _warn_of_many_records(context: dg.OpExecutionContext, request: Request, reco
 
 def _request(context: dg.OpExecutionContext, dataflow: Dataflow, dataset: Dataset) -> Request:
     run = context.run
+    remember_process(context)
     with reported(context.retry_number):
         export_time = parse_export_time(context.partition_key)
         repair = _repair_depth(run.tags)

@@ -13,17 +13,26 @@ import dagster as dg
 from dataset_export.export.dataflow import Dataflow
 
 
-class Stop(StrEnum):
-    """What became of the sensor's stop of a schedule."""
+class Standing(StrEnum):
+    """How the sensor and the schedule of a dataflow stand."""
 
-    ASKED = "asked"
-    """It was asked for. A tick of the schedule that was going on may have written the older state back: look again."""
+    CATCHING_UP = "catching_up"
+    """The schedule is new, or runs again. The daemon evaluates no tick that has passed, so what is due is asked for here."""
 
-    DONE = "done"
-    """The schedule was seen stopped. It is ours to start again."""
+    NORMAL = "normal"
+    """The schedule does its work, or a person has stopped it."""
 
-    UNDONE = "undone"
+    STOPPING = "stopping"
+    """We have stopped it. The daemon may have written an older state back: look again."""
+
+    STOPPED = "stopped"
+    """It was seen stopped. It is ours to start again."""
+
+    RELEASED = "released"
     """A person has started it since. From then on it is theirs."""
+
+    STARTING = "starting"
+    """We have started it again. The daemon may have written an older state back: look again."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,14 @@ class LifeRecord:
     """What is remembered of one dataflow.
 
     Attributes:
+        standing: how sensor and schedule stand.
+        stopped_for: what was declared when we stopped the schedule, as `declared` gives it.
         said: keys of the notices that were handed over.
-        stop: what became of our stop of its schedule; None when there was none.
-        stopped_for: what was declared when it was stopped, as `declared` gives it.
     """
 
-    said: tuple[str, ...] = ()
-    stop: Stop | None = None
+    standing: Standing = Standing.CATCHING_UP
     stopped_for: str | None = None
+    said: tuple[str, ...] = ()
 
 
 class LifeRecords:
@@ -72,5 +81,4 @@ def _key(dataflow: Dataflow) -> str:
 
 def _parse(stored: str) -> LifeRecord:
     document = json.loads(stored)
-    stop = document["stop"]
-    return LifeRecord(tuple(document["said"]), Stop(stop) if stop else None, document["stopped_for"])
+    return LifeRecord(Standing(document["standing"]), document["stopped_for"], tuple(document["said"]))

@@ -21,11 +21,11 @@ from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.governance.licenses import Application, License, Licenses, Thresholds, Tier
 from dataset_export.orchestration.backlog import MAX_ATTEMPTS
 from dataset_export.orchestration.dataflow import build_dataflow
-from dataset_export.orchestration.ending import WARN_DAYS, LifeTick, attend_end
+from dataset_export.orchestration.ending import WARN_DAYS, LifeTick, attend
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import BYTES_SENT_KEY
 from dataset_export.orchestration.life import life_definitions
-from dataset_export.orchestration.life_record import LifeRecord, LifeRecords
+from dataset_export.orchestration.life_record import LifeRecord, LifeRecords, Standing
 from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG
 from dataset_export.orchestration.notices import Notice, NoticeKind
 from dataset_export.orchestration.stored_schedules import StoredSchedules
@@ -45,6 +45,7 @@ from dataset_export_tests.orchestration.test_schedule import (
 pytestmark = pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")
 
 SCHEDULE = "flow_schedule"
+NOTHING = "nothing to do for 1 dataflow(s)"
 ENDED = "dataflow flow has ended on 2026-11-01 14:00 UTC; all that was due is delivered; declare a later end to go on"
 
 
@@ -116,6 +117,14 @@ class World:
         assert isinstance(result, dg.SensorResult)
         return list(result.run_requests or [])
 
+    def forget(self) -> None:
+        """The sensor has never seen the dataflow."""
+        LifeRecords(self.instance, [self.flow]).put(self.flow, LifeRecord())
+
+    def delete_runs(self) -> None:
+        for run in self.instance.get_runs():
+            self.instance.delete_run(run.run_id)
+
     def deliver(self, *numbers: int) -> None:
         for number in numbers:
             materialize(self.instance, number)
@@ -140,7 +149,7 @@ def world(home: dg.DagsterInstance) -> World:
     for state in home.all_instigator_state():
         home.delete_instigator_state(state.instigator_origin_id, state.selector_id)
     world = World(home)
-    LifeRecords(home, [world.flow]).put(world.flow, LifeRecord())
+    LifeRecords(home, [world.flow]).put(world.flow, LifeRecord(Standing.NORMAL))
     world.daemon_looks()
     return world
 
@@ -159,26 +168,25 @@ def test_s5_after_the_end_what_is_missing_is_delivered_then_the_schedule_stops_a
     world.deliver(0, 1, 2, 3)
     assert times(world.tick(hour(6.5))) == [key(4), key(5)]
     add_run(world.instance, 4, dg.DagsterRunStatus.STARTED)
-    assert times(world.tick(hour(6.6))) == [key(5)]
+    assert world.tick(hour(6.6)) == NOTHING, "the next portion comes when this one is done"
     assert world.running
     assert world.texts() == []
-    for run in world.instance.get_runs():
-        world.instance.delete_run(run.run_id)
+    world.delete_runs()
     world.deliver(4, 5)
     assert world.tick(hour(6.7)) == f"stopped the schedule of flow; {ENDED}"
     assert not world.running
     for later in (hour(6.8), hour(7), hour(1000)):
-        assert world.tick(later) == "nothing to do for 1 dataflow(s)"
+        assert world.tick(later) == NOTHING
     assert world.texts() == [ENDED]
     assert not world.running
 
 
 def test_s5_before_the_end_the_sensor_asks_for_nothing_that_the_schedule_asks_for(world: World) -> None:
-    assert world.tick(hour(4.5)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(4.5)) == NOTHING
 
 
 def test_s5_at_the_moment_of_a_tick_what_is_missing_is_left_to_the_schedule(world: World) -> None:
-    assert world.tick(hour(7)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(7)) == NOTHING
     assert world.running
     assert times(world.tick(hour(7.1))) == [key(number) for number in range(6)]
 
@@ -214,7 +222,7 @@ def test_s5_between_the_last_export_time_and_the_end_it_has_not_ended_yet(world:
 def test_s5_what_is_running_past_the_end_is_waited_for(world: World) -> None:
     world.deliver(*range(5))
     add_run(world.instance, 5, dg.DagsterRunStatus.STARTED)
-    assert world.tick(hour(6.5)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(6.5)) == NOTHING
     assert world.running
 
 
@@ -230,24 +238,52 @@ def test_s5_what_failed_to_the_last_attempt_is_named_when_the_dataflow_ends(worl
     ]
 
 
-def test_s5_a_later_end_starts_the_schedule_again(world: World) -> None:
+def test_s5_a_later_end_starts_the_schedule_again_and_nothing_of_the_gap_is_lost(world: World) -> None:
+    """The daemon evaluates no tick that passed while a schedule was stopped."""
+    ended(world)
+    world.extend(48)
+    assert world.tick(hour(20.1)) == "started the schedule of flow again, which was declared anew"
+    assert world.running
+    assert times(world.tick(hour(20.2))) == [key(number) for number in range(6, 21)]
+    world.deliver(*range(6, 21))
+    for later in (20.3, 21.5):
+        assert world.tick(hour(later)) == NOTHING, "what comes now is the schedule's to ask for"
+    world.deliver(*range(21, 48))
+    world.tick(hour(48.5))
+    assert not world.running
+    assert world.texts() == [ENDED, ENDED.replace("11-01 14:00", "11-03 08:00")]
+
+
+def test_s5_a_later_end_that_has_passed_too_is_caught_up_with(world: World) -> None:
     ended(world)
     world.extend(9)
-    assert world.tick(hour(20)) == "started the schedule of flow again, which was declared anew"
-    assert world.running
-    assert times(world.tick(hour(20.5))) == [key(6), key(7), key(8)], "nothing of the gap is lost"
+    for later in (20.1, 20.2):
+        requests = world.tick(hour(later))
+    assert times(requests) == [key(6), key(7), key(8)]
     world.deliver(6, 7, 8)
-    world.tick(hour(20.6))
+    world.tick(hour(20.3))
     assert not world.running
     assert world.texts() == [ENDED, ENDED.replace("14:00", "17:00")]
 
 
-def test_s5_a_later_end_that_is_still_to_come_leaves_the_gap_to_the_schedule(world: World) -> None:
+@pytest.mark.parametrize("wrote", ["stopped", "running"])
+def test_s5_what_the_daemon_writes_over_is_repeated(world: World, wrote: str) -> None:
+    """It writes a state back that it had read before, with the time of its last look."""
+    [running] = world.instance.all_instigator_state()
     ended(world)
+    if wrote == "running":
+        world.instance.update_instigator_state(running)
+        world.tick(hour(6.6))
+        assert not world.running
+    world.tick(hour(6.7))
+    [stopped] = world.instance.all_instigator_state()
     world.extend(48)
-    world.tick(hour(20))
+    world.tick(hour(20.1))
+    if wrote == "stopped":
+        world.instance.update_instigator_state(stopped)
+        world.tick(hour(20.2))
     assert world.running
-    assert world.tick(hour(20.5)) == "nothing to do for 1 dataflow(s)"
+    assert times(world.tick(hour(20.3)))[0] == key(6)
 
 
 def test_s5_a_schedule_that_a_person_stopped_stays_stopped(world: World) -> None:
@@ -278,19 +314,6 @@ def test_s5_a_schedule_that_a_person_starts_after_the_end_is_theirs(world: World
     assert not world.running, "their stop came after ours"
 
 
-def test_s5_a_stop_that_a_tick_of_the_schedule_wrote_over_is_repeated(world: World) -> None:
-    """The daemon writes a state back that it had read before."""
-    [before] = world.instance.all_instigator_state()
-    ended(world)
-    world.instance.update_instigator_state(before)
-    assert world.running
-    world.tick(hour(6.6))
-    assert not world.running
-    world.extend(9)
-    world.tick(hour(7))
-    assert world.running
-
-
 @pytest.mark.parametrize("broken", ["stop", "put after stop"])
 def test_s5_a_crash_between_the_steps_loses_neither_the_stop_nor_whose_it_is(
     world: World, broken: str, monkeypatch: pytest.MonkeyPatch
@@ -313,6 +336,7 @@ def test_s5_a_crash_between_the_steps_loses_neither_the_stop_nor_whose_it_is(
         with pytest.raises(ZeroDivisionError):
             world.tick(hour(7))
     world.tick(hour(7.1))
+    world.tick(hour(7.2))
     assert world.running
 
 
@@ -323,13 +347,13 @@ def crash(*_: object, **__: object) -> None:
 def test_s5_until_the_daemon_has_seen_the_schedule_nothing_is_done(world: World) -> None:
     [state] = world.instance.all_instigator_state()
     world.instance.delete_instigator_state(state.instigator_origin_id, state.selector_id)
-    assert world.tick(hour(6.5)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(6.5)) == NOTHING
     assert world.texts() == []
 
 
 def test_s5_once_is_over_when_its_export_time_is_delivered(world: World) -> None:
     world.declare(schedule=make_schedule(Frequency.ONCE, hour(0)))
-    assert world.tick(hour(-1.5)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(-1.5)) == NOTHING
     assert times(world.tick(hour(0.5))) == [key(0)]
     world.deliver(0)
     world.tick(hour(0.6))
@@ -337,9 +361,36 @@ def test_s5_once_is_over_when_its_export_time_is_delivered(world: World) -> None
     assert not world.running
 
 
-def test_a_disabled_dataflow_is_left_alone(world: World) -> None:
+def test_s4_a_dataflow_that_is_seen_for_the_first_time_does_not_wait_for_the_next_tick(world: World) -> None:
+    """Of a daily dataflow that is declared, or a daemon that is started, a minute after its export time."""
+    world.forget()
+    world.declare(schedule=make_schedule(Frequency.DAILY, hour(0), end="never"))
+    assert times(world.tick(hour(25))) == [key(0), key(24)]
+    add_run(world.instance, 0, dg.DagsterRunStatus.STARTED)
+    assert world.tick(hour(25.1)) == NOTHING
+    world.delete_runs()
+    world.deliver(0)
+    assert times(world.tick(hour(25.2))) == [key(24)]
+    world.deliver(24)
+    world.tick(hour(25.3))
+    assert world.tick(hour(49)) == NOTHING, "from now on the schedule asks"
+
+
+def test_s4_a_disabled_dataflow_is_left_alone_and_catches_up_when_it_is_enabled(world: World) -> None:
     world.declare(enabled=False)
-    assert not life_definitions([world.flow], build_dataflow(world.flow)).sensors
+    for later in (2.5, 30):
+        assert world.tick(hour(later)) == NOTHING
+    world.extend(48)
+    world.declare(enabled=True)
+    assert times(world.tick(hour(4.5))) == [key(number) for number in range(5)]
+
+
+def test_s4_a_schedule_that_a_person_stopped_does_not_catch_up(world: World) -> None:
+    world.forget()
+    world.person_stops()
+    assert world.tick(hour(3.5)) == NOTHING
+    world.person_starts()
+    assert world.tick(hour(3.6)) == NOTHING
 
 
 def test_s5_a_notice_that_nobody_takes_is_handed_over_again(world: World) -> None:
@@ -379,13 +430,13 @@ def test_s4_a_failed_export_time_is_tried_again_between_the_ticks_of_its_schedul
     """Of a daily dataflow the next tick is tomorrow."""
     world.declare(schedule=make_schedule(Frequency.DAILY, hour(0), end="never"))
     fail_run(world.instance, 0, hour(0.1))
-    assert world.tick(hour(0.15)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(0.15)) == NOTHING
     assert times(world.tick(hour(0.2))) == [key(0)]
     fail_run(world.instance, 0, hour(0.3))
-    assert world.tick(hour(0.5)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(0.5)) == NOTHING
     assert times(world.tick(hour(0.7))) == [key(0)]
     world.person_stops()
-    assert world.tick(hour(0.8)) == "nothing to do for 1 dataflow(s)"
+    assert world.tick(hour(0.8)) == NOTHING
 
 
 def test_s4_what_was_never_tried_is_the_schedules_to_ask_for(world: World) -> None:
@@ -422,7 +473,7 @@ def warnings(flow: Dataflow, moments: Sequence[datetime]) -> list[Notice]:
 
 def tick_once(flow: Dataflow, now: datetime, heard: list[Notice]) -> None:
     records, schedules = LifeRecords(INSTANCE, [flow]), Nowhere(INSTANCE, {})
-    attend_end(flow, LifeTick(INSTANCE, schedules, records, [lambda _, notice: heard.append(notice)], now))
+    attend(flow, LifeTick(INSTANCE, schedules, records, [lambda _, notice: heard.append(notice)], now))
 
 
 def daily(end: datetime | str = END) -> Dataflow:

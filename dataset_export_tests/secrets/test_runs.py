@@ -57,7 +57,6 @@ class Home:
     said: list[Written] = field(default_factory=list[Written])
     marks: set[str] = field(default_factory=set[str])
     environment: dict[str, str] = field(default_factory=dict[str, str])
-    locations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def dagster_home(self) -> Path:
@@ -68,10 +67,7 @@ class Home:
         (self.dagster_home / "dagster.yaml").write_text(settings)
 
     def add(self, project: Project, environment: Mapping[str, str]) -> None:
-        """Make a project a code location, and its secrets ones to look for."""
-        file = project.folder / "location.py"
-        file.write_text(LOCATION.format(defs=str(project.defs)))
-        self.locations.append({"python_file": {"relative_path": str(file), "location_name": project.name}})
+        """Make the secrets of a project ones to look for, and let programs have them."""
         self.environment |= {**project.environment, **environment}
         self.marks |= project.marks
 
@@ -153,7 +149,8 @@ def check(
         leaky.run(instance)
     leak = f"{FOLDER}/leak"
     servers.weed.client().put_object(Bucket=servers.places["weed"], Key=leak, Body=given_away["delivered"].encode())
-    workspace = {"load_from": home.locations[: 1 if only else None]}
+    # The others refer to their secrets in the same ways; what came of their runs is in the instance.
+    workspace = {"load_from": [code_location(good)]}
     environment = {**home.environment, "PYTHONPATH": str(ROOT)}
     log = home.folder / "webserver.log"
     with running_webserver(home.dagster_home, workspace, environment, log) as browser:
@@ -176,6 +173,13 @@ def check(
         "argument": {"terminal"},
         "delivered": {"destination"},
     }
+
+
+def code_location(project: Project) -> dict[str, Any]:
+    """The project as a workspace names it."""
+    file = project.folder / "location.py"
+    file.write_text(LOCATION.format(defs=str(project.defs)))
+    return {"python_file": {"relative_path": str(file), "location_name": project.name}}
 
 
 def deliver(home: Home, project: Project, argument: str) -> None:

@@ -7,7 +7,6 @@ import time
 
 from dagster import DagsterRunStatus, RunsFilter
 
-from dataset_export.cli.dead_runs import HOST_TAG, PROCESS_TAG, STARTED_TAG, fail_dead_runs, process_tags
 from dataset_export_tests.cli.world import World, at
 
 HANGING = """
@@ -90,24 +89,3 @@ def test_ctrl_c_ends_a_run_cleanly(world: World) -> None:
     assert world.call("run", "flow", "--export-time", at(0), "--dataset", "a").exit_code == 0
     assert len(world.visible()) == 2
     assert unfinished[0] not in world.visible()
-
-
-def test_only_runs_of_processes_that_are_gone_are_touched(world: World) -> None:
-    here = dict(process_tags())
-    job = world.session().catalog.definitions.resolve_job_def("flow")
-    with world.instance() as instance:
-
-        def run(**tags: str) -> str:
-            all_tags = {**here, **{key.replace("__", "/"): value for key, value in tags.items()}}
-            return instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=all_tags).run_id
-
-        ours = run()
-        elsewhere = run(**{HOST_TAG: "another-machine", PROCESS_TAG: "1"})
-        reused = run(**{STARTED_TAG: "another time"})
-        assert fail_dead_runs(instance) == [reused]
-        status = {id_: instance.get_run_by_id(id_).status for id_ in (ours, elsewhere, reused)}  # type: ignore[union-attr]
-    assert status == {
-        ours: DagsterRunStatus.STARTED,
-        elsewhere: DagsterRunStatus.STARTED,
-        reused: DagsterRunStatus.FAILURE,
-    }
