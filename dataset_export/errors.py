@@ -13,7 +13,7 @@
     ├── StalePlan           (1)    another export was recorded since this one was planned
     ├── Conflict            (1)    something that is not ours has the name we have to write
     ├── IntegrityError      (1)    bytes, counts or checksums differ from what we sent or recorded
-    ├── StorageFull         (1)    the destination has no room
+    ├── StorageFull         (1)    the destination, or the local disk, has no room
     ├── EntitlementUsed     (1)    the bytes of the licence year are used, up to the threshold that stops exports
     └── TransientError      (1)    network, throttling, 5xx: the same call may work later
 
@@ -86,7 +86,7 @@ class IntegrityError(ExportError):
 
 
 class StorageFull(ExportError):
-    """The destination has no room left, or a quota is reached."""
+    """The destination, or the local disk, has no room left, or a quota is reached."""
 
 
 class EntitlementUsed(ExportError):

@@ -37,8 +37,8 @@ EXTENSIONS = {
 def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequence[Source] = ()) -> Encoded:
     """Write the rows of `sources` into `sink` as one file, in order.
 
-    Memory is bounded whatever the size of the files, but for `minus`, which costs 24 bytes per row of it. When this
-    raises, what the sink was given is not a whole file: the caller discards it.
+    Memory is bounded whatever the size of the files; many rows in `minus` take room on the local disk (see `net_new`), and
+    the sources are read twice then. When this raises, what the sink was given is not a whole file: the caller discards it.
 
     Args:
         sources: usually one; several are written one after the other into the same file.
@@ -53,6 +53,7 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
         CorruptFile: a source is missing, truncated or not parquet.
         UnsupportedTable: values that the target schema or format cannot hold.
         IntegrityError: rows were read that the footers do not count, or the other way round.
+        StorageFull: the local disk has no room for the comparison with `minus`.
     """
     from dataset_export.encoding import ndjson, page_transcode, pass_through, rewrite
 

@@ -1,152 +1,145 @@
 """The net-new difference: rows of the added files minus rows of the removed files, as multisets.
 
-A row is a 16-byte digest of its values, so memory depends on the removed rows alone. Two rows are equal when every
-value is, bit for bit: null differs from empty, -0.0 from 0.0, and the order of a map's entries counts. Only NaN is one
-value, whatever its bits. Two different rows have the same digest with a chance of 1 in 2^128.
+A row is its digest (`row_digests`), of 16 bytes. Up to `IN_MEMORY` removed rows are held; the added rows stream by, and each
+takes away one that is equal. More of them go to the local disk, and so do the digests of the added rows, in pieces by their
+first bits: each piece is compared on its own, and what comes out is one bit for each added row. The added files are read twice
+then, and memory stays the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from dataset_export.encoding.kinds import is_bytes, is_list, is_text
-from dataset_export.encoding.nested import decoded, list_parts, map_parts, struct_parts
-from dataset_export.errors import UnsupportedTable
+from dataset_export.encoding.digest_spill import DigestSpill
+from dataset_export.encoding.row_digests import RowDigests
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
-LIMIT = 20_000_000
-"""Removed rows of one difference: their digests and counts take 0.5 GB, and twice that while they are sorted."""
-
-DIGEST_BYTES = 16
-NULL = b"\0"
-VALUE = b"\1"
+IN_MEMORY = 2_000_000
+"""Removed rows that are compared without the disk: 32 MB of digests, and four times that while they are sorted."""
 
 
 class Removed:
-    """The multiset of removed rows: `add` them all, `seal`, then take from it what is still there.
+    """The multiset of removed rows: `add` them all, `seal`, and with `two_passes` `look_at` all added rows first; then
+    `take_from` the added rows what is still there. Close it afterwards.
 
-    Rows must have equal schemas, nested names and types included."""
+    Rows must have equal schemas, nested names and types included. Raises StorageFull when the local disk is full."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._digests = RowDigests()
+        self._pieces: list[np.ndarray] = []
         self._rows = 0
-        self._digests: Any = None
-        self._left: Any = None
+        self._counted: DigestCounts | None = None
+        self._spill: DigestSpill | None = None
+        self._net_new: np.ndarray | None = None
+        self._looked_at = self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._spill is not None:
+            self._spill.close()
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether all added rows have to be looked at before the first is taken."""
+        return self._spill is not None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add removed rows. Raises UnsupportedTable above `LIMIT` rows."""
+        """Add removed rows."""
+        if not batch.num_rows:
+            return
         self._rows += batch.num_rows
-        if self._rows > LIMIT:
-            raise UnsupportedTable(
-                f"More than {LIMIT:,} rows were rewritten in the table since the last export, too many to compare: "
-                "export this dataset in full, or more often."
-            )
-        self._pieces.append(b"".join(digests(batch)))
+        self._pieces.append(self._digests.of(batch))
+        if self._spill is None and self._rows > IN_MEMORY:
+            self._spill = DigestSpill()
+        if self._spill is not None:
+            for piece in self._pieces:
+                self._spill.removed(piece)
+            self._pieces = []
 
     def seal(self) -> None:
         """End of the removed rows."""
         import numpy as np
 
-        if self._rows:
-            every = np.frombuffer(b"".join(self._pieces), dtype=f"S{DIGEST_BYTES}")
-            self._digests, self._left = np.unique(every, return_counts=True)
+        if self._spill is None and self._rows:
+            self._counted = DigestCounts(np.concatenate(self._pieces, axis=1))
         self._pieces = []
+
+    def look_at(self, batch: pa.RecordBatch) -> None:
+        """The first pass over the added rows, in the order of the second one."""
+        if self._spill is not None and batch.num_rows:
+            self._spill.added(self._digests.of(batch), self._looked_at)
+            self._looked_at += batch.num_rows
 
     def take_from(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of `batch` that are net new; each of the others uses up one removed row."""
-        import numpy as np
         import pyarrow as pa
 
-        if not self._rows:
+        if not self._rows or not batch.num_rows:
             return batch
-        rows = np.frombuffer(b"".join(digests(batch)), dtype=f"S{DIGEST_BYTES}")
-        places = np.minimum(np.searchsorted(self._digests, rows), len(self._digests) - 1)
-        net_new = self._digests[places] != rows
-        for row in np.flatnonzero(~net_new):
-            if self._left[places[row]]:
-                self._left[places[row]] -= 1
-            else:
-                net_new[row] = True
+        net_new = (
+            self._chosen(batch.num_rows) if self._counted is None else ~self._counted.take(self._digests.of(batch))
+        )
         return batch if net_new.all() else batch.filter(pa.array(net_new))
 
+    def _chosen(self, rows: int) -> np.ndarray:
+        """Which of the next rows are net new, by what the first pass found."""
+        import numpy as np
 
-def digests(batch: pa.RecordBatch) -> list[bytes]:
-    """One digest per row."""
-    columns = [_canonical(column) for column in batch.columns]
-    if not columns:
-        return [hashlib.blake2b(b"", digest_size=DIGEST_BYTES).digest()] * batch.num_rows
-    return [
-        hashlib.blake2b(b"".join(values), digest_size=DIGEST_BYTES).digest() for values in zip(*columns, strict=True)
-    ]
+        if self._net_new is None:
+            self._net_new = self._compared()
+        first, self._taken = self._taken, self._taken + rows
+        bits = np.unpackbits(self._net_new[first // 8 : -(-self._taken // 8)], bitorder="little")
+        return bits[first % 8 :][:rows].astype(bool)
 
+    def _compared(self) -> np.ndarray:
+        """One bit for each added row: whether it is net new."""
+        import numpy as np
 
-def _canonical(array: pa.Array) -> list[bytes]:
-    """One byte string per value, equal for equal values only; none is the beginning of another one."""
-    from pyarrow import types
-
-    array = decoded(array)
-    kind = array.type
-    if types.is_null(kind):
-        return [NULL] * len(array)
-    if types.is_struct(kind):
-        payloads = [
-            b"".join(values) for values in zip(*(_canonical(part) for part in struct_parts(array)), strict=True)
-        ]
-        return _with_nulls(array, payloads or [b""] * len(array))
-    if types.is_map(kind):
-        offsets, keys, values = map_parts(array)
-        entries = [key + value for key, value in zip(_canonical(keys), _canonical(values), strict=True)]
-        return _with_nulls(array, _counted(offsets, entries))
-    if is_list(kind):
-        offsets, values = list_parts(array)
-        return _with_nulls(array, _counted(offsets, _canonical(values)))
-    if is_text(kind) or is_bytes(kind):
-        return [NULL if value is None else VALUE + _length(value) + value for value in _bytes(array)]
-    return _with_nulls(array, _fixed(array))
+        bits = np.full(-(-self._looked_at // 8), 0xFF, np.uint8)
+        for removed, added, places in self._spill.pieces() if self._spill else ():
+            carried = places[DigestCounts(removed).take(added)] if removed.shape[1] else places[:0]
+            np.bitwise_and.at(bits, carried >> 3, ~(np.uint8(1) << (carried & 7).astype(np.uint8)))
+        return bits
 
 
-def _with_nulls(array: pa.Array, payloads: list[bytes]) -> list[bytes]:
-    if not array.null_count:
-        return [VALUE + payload for payload in payloads]
-    valid = array.is_valid().to_pylist()
-    return [VALUE + payload if present else NULL for payload, present in zip(payloads, valid, strict=True)]
+class DigestCounts:
+    """A multiset of digests in memory, one at least, from which some are taken."""
 
+    def __init__(self, digests: np.ndarray) -> None:
+        import numpy as np
 
-def _counted(offsets: Any, values: list[bytes]) -> list[bytes]:
-    bounds = offsets.tolist()
-    return [
-        (end - start).to_bytes(8, "little") + b"".join(values[start:end]) for start, end in itertools.pairwise(bounds)
-    ]
+        every = digests[:, np.lexsort(digests)]
+        first = np.append(True, (every[:, 1:] != every[:, :-1]).any(axis=0))
+        starts = np.flatnonzero(first)
+        self._left = np.diff(np.append(starts, every.shape[1]))
+        self._second, self._first = every[:, starts]
+        alike = np.flatnonzero(np.append(True, self._first[1:] != self._first[:-1]))
+        self._longest = int(np.diff(np.append(alike, len(starts))).max())
+        """Digests at most that have the same first word, by which they are looked up: one, but for chance."""
 
+    def take(self, digests: np.ndarray) -> np.ndarray:
+        """For each digest, in order, whether one like it was there, which is then gone."""
+        import numpy as np
 
-def _length(value: bytes) -> bytes:
-    return len(value).to_bytes(8, "little")
-
-
-def _bytes(array: pa.Array) -> list[bytes | None]:
-    import pyarrow as pa
-
-    return array.cast(pa.large_binary()).to_pylist()
-
-
-def _fixed(array: pa.Array) -> list[bytes]:
-    """The bytes of values of one width, those under a null included."""
-    import numpy as np
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_boolean(array.type):
-        array = array.cast(pa.uint8())
-    if types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False).copy()
-        values[np.isnan(values)] = np.nan
-        raw, width, start = values.tobytes(), values.dtype.itemsize, 0
-    elif (width := array.type.bit_width // 8) == 0:
-        return [b""] * len(array)
-    else:
-        raw, start = array.buffers()[1].to_pybytes(), array.offset * width
-    return [raw[place : place + width] for place in range(start, start + len(array) * width, width)]
+        second, first = digests
+        low = np.searchsorted(self._first, first)
+        found = np.full(len(first), -1)
+        for step in range(self._longest):
+            place = np.minimum(low + step, len(self._first) - 1)
+            found = np.where((self._first[place] == first) & (self._second[place] == second), place, found)
+        rows = np.flatnonzero(found >= 0)
+        order = rows[np.argsort(found[rows], kind="stable")]
+        groups, starts, counts = np.unique(found[order], return_index=True, return_counts=True)
+        nth = np.arange(len(order)) - np.repeat(starts, counts)
+        taken = np.zeros(len(first), bool)
+        taken[order] = nth < self._left[found[order]]
+        self._left[groups] -= np.minimum(self._left[groups], counts)
+        return taken

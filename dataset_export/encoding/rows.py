@@ -47,21 +47,18 @@ class Rows:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows to deliver, a bounded number at a time. Raises as `encode.encode` does."""
-        removed = Removed()
-        for source in self._minus:
-            for batch in _read(source, self._read_schema):
-                removed.add(batch)
-        removed.seal()
         seen = 0
-        for source in self._sources:
-            for batch in _read(source, self._read_schema):
-                seen += batch.num_rows
-                net_new = removed.take_from(batch)
-                self.carried_over += batch.num_rows - net_new.num_rows
-                kept = self._kept(net_new, source)
-                self.delivered += kept.num_rows
-                if kept.num_rows:
-                    yield self._projection.apply(kept)
+        with Removed() as removed:
+            self._take_in(removed)
+            for source in self._sources:
+                for batch in _read(source, self._read_schema):
+                    seen += batch.num_rows
+                    net_new = removed.take_from(batch)
+                    self.carried_over += batch.num_rows - net_new.num_rows
+                    kept = self._kept(net_new, source)
+                    self.delivered += kept.num_rows
+                    if kept.num_rows:
+                        yield self._projection.apply(kept)
         if self.delivered + self.excluded + self.carried_over != seen:
             raise IntegrityError(
                 f"Of {seen} rows read, {self.delivered} were delivered, {self.excluded} excluded, and "
@@ -81,6 +78,15 @@ class Rows:
             last_timestamp=None if moment is None or self._last is None else moment(self._last),
             way=way,
         )
+
+    def _take_in(self, removed: Removed) -> None:
+        for source in self._minus:
+            for batch in _read(source, self._read_schema):
+                removed.add(batch)
+        removed.seal()
+        for source in self._sources if removed.two_passes else ():
+            for batch in _read(source, self._read_schema):
+                removed.look_at(batch)
 
     @property
     def _timestamp_path(self) -> ColumnPath | None:

@@ -1,18 +1,24 @@
 """The net-new difference against a model that counts rows with a Counter."""
 
+import errno
 import io
 from collections import Counter
+from unittest import mock
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_export.encoding import net_new
-from dataset_export.encoding.contract import Encoding, RowRule, Target
+from dataset_export.encoding import digest_spill, net_new, parquet_input
+from dataset_export.encoding.conform import plain_schema
+from dataset_export.encoding.contract import Encoded, Encoding, RowRule, Target
 from dataset_export.encoding.encode import encode
-from dataset_export.errors import UnsupportedTable
+from dataset_export.encoding.net_new import DigestCounts
+from dataset_export.encoding.row_digests import RowDigests
+from dataset_export.errors import StorageFull
 from dataset_export_tests.encoding.tables import parquet, source, tables
 from dataset_export_tests.encoding.test_round_trip import exact
 
@@ -98,8 +104,87 @@ def test_rows_that_were_there_before_count_as_carried_over_and_not_as_excluded()
     assert (encoded.rows, encoded.excluded, encoded.carried_over) == (1, 1, 1)
 
 
-def test_too_many_removed_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net_new, "LIMIT", 2)
-    table = pa.table({"n": [1, 2, 3]})
-    with pytest.raises(UnsupportedTable, match="More than 2 rows"):
+@settings(max_examples=60, deadline=None)
+@given(pools(), st.integers(1, 3), st.integers(1, 4))
+def test_the_disk_gives_what_memory_gives(
+    drawn: tuple[pa.Table, list[int], list[int], list[int]], batch_rows: int, buffered: int
+) -> None:
+    pool, first, second, removed = drawn
+    files = [source(pool.take(pa.array(rows, pa.int64()))) for rows in (first, second, removed)]
+    schema = pq.read_schema(io.BytesIO(parquet(pool)))
+
+    def difference() -> tuple[list, Encoded]:
+        out = io.BytesIO()
+        encoded = encode(files[:2], Target(Encoding(), schema), out.write, minus=[files[2]])
+        return exact(read_back(out)), encoded
+
+    expected = difference()
+    with (
+        mock.patch.object(net_new, "IN_MEMORY", 0),
+        mock.patch.object(digest_spill, "BUFFERED_ROWS", buffered),
+        mock.patch.object(digest_spill, "PIECE_BITS", 2),
+        mock.patch.object(parquet_input, "BATCH_ROWS", batch_rows),
+    ):
+        assert difference() == expected
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    st.lists(st.lists(st.integers(0, 8), max_size=12), max_size=4),
+    st.lists(st.sampled_from([0, 1]), min_size=9, max_size=9),
+)
+def test_counts_take_what_is_there_in_order(removed: list[int], batches: list[list[int]], words: list[int]) -> None:
+    """Digests of few distinct words, so that many have the same first one."""
+    digest = {number: (number, words[number]) for number in range(9)}
+    left = Counter(removed)
+    counts = DigestCounts(np.array([digest[n] for n in removed], np.uint64).reshape(-1, 2).T)
+    for batch in batches:
+        taken = []
+        for number in batch:
+            taken.append(left[number] > 0)
+            left[number] -= taken[-1]
+        assert counts.take(np.array([digest[n] for n in batch], np.uint64).reshape(-1, 2).T).tolist() == taken
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables(max_rows=10))
+def test_digests_are_equal_for_equal_rows_alone(table: pa.Table) -> None:
+    """Also when the rows lie at other places of other batches."""
+    digests = RowDigests()
+    table = table.cast(plain_schema(table.schema))
+    batch = table.combine_chunks().to_batches()[0] if table.num_rows else None
+    if batch is None:
+        return
+    rows = exact(table)
+    whole = list(zip(*digests.of(batch).tolist(), strict=True))
+    for at, row in enumerate(rows):
+        alone = pa.concat_batches([batch.slice(at, 1), batch.slice(0, 1)])
+        assert list(zip(*digests.of(alone).tolist(), strict=True)) == [whole[at], whole[0]]
+        assert list(zip(*digests.of(batch.slice(at)).tolist(), strict=True)) == whole[at:]
+        for other, digest in zip(rows, whole, strict=True):
+            assert (row == other) == (whole[at] == digest)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 15, 16, 17, 1000])
+def test_each_byte_of_a_text_counts(length: int) -> None:
+    text = bytes(range(256)) * 4
+    texts = [text[:length] + b"\0" * padding for padding in range(9)]
+    texts += [text[:at] + b"\xff" + text[at + 1 : length] for at in range(min(length, 40)) if text[at] != 0xFF]
+    found = RowDigests().of(pa.record_batch([pa.array(texts, pa.large_binary())], ["c"]))
+    assert len(set(zip(*found.tolist(), strict=True))) == len(texts)
+
+
+def test_digests_of_two_comparisons_differ() -> None:
+    batch = pa.record_batch({"n": [1]})
+    assert RowDigests().of(batch).tolist() != RowDigests().of(batch).tolist()
+
+
+def test_a_full_local_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    table = pa.table({"n": list(range(100))})
+    monkeypatch.setattr(net_new, "IN_MEMORY", 0)
+    monkeypatch.setattr(digest_spill.tempfile, "TemporaryFile", lambda: mock.MagicMock(write=full))
+    with pytest.raises(StorageFull, match=r"no room in .* TMPDIR"):
         encode([source(table)], Target(Encoding(), table.schema), io.BytesIO().write, minus=[source(table)])
