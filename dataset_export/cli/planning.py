@@ -141,31 +141,33 @@ def _unrecorded(request: "Request", ledger: "Ledger", store: "Store") -> "list[D
 
 def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, str]:
     """Path of a planned file to the way it will be encoded, where the footers of its sources are few enough to ask."""
-    from dataset_export.encoding.contract import Format, Way
+    from dataset_export.encoding.contract import Format
     from dataset_export.export.stage import target_of
 
     files = [file for shard in described.shards for file in shard.files]
     upper = described.bounds.upper
     if upper is None or not files:
         return {}
-    if request.dataflow.encoding.format is Format.JSON:
-        return {file.path: str(Way.NDJSON) for file in files}
     target = target_of(request, table.schema(upper))
+    asked = files if target.encoding.format is Format.JSON else files[:FOOTERS]
     with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
-        ways = pool.map(partial(_way, target=target, table=table, upper=upper), files[:FOOTERS])
+        ways = pool.map(partial(_way, target=target, table=table, upper=upper), asked)
     return {file.path: way for file, way in zip(files, ways, strict=False)}
 
 
 def _way(file: "PlannedFile", target: "Target", table: "Table", upper: int) -> str:
-    from dataset_export.encoding.contract import Way
+    from dataset_export.encoding.contract import Format, Way
     from dataset_export.encoding.encode import choose_way
     from dataset_export.encoding.parquet_footer import read_footer
     from dataset_export.export.stage import source_of
 
-    part, *others = file.sources
+    source, *others = (source_of(one, target, table, upper) for one in file.sources)
+    if not file.minus and all(one.old is not None for one in (source, *others)):
+        return str(Way.DROPPED)
+    if target.encoding.format is Format.JSON:
+        return str(Way.NDJSON)
     if others or file.minus:
         return str(Way.REWRITE)
-    source = source_of(part, target, table, upper)
     return str(choose_way(read_footer(source), source, target))
 
 

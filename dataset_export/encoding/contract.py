@@ -40,10 +40,13 @@ class Way(StrEnum):
     """How the bytes of a delivered file were made."""
 
     PASS_THROUGH = "pass-through"  # noqa: S105
+    ROW_GROUP_COPY = "row group copy"
     COLUMN_COPY = "column copy"
     PAGE_TRANSCODE = "page transcode"
     REWRITE = "rewrite"
     NDJSON = "ndjson"
+    DROPPED = "dropped"
+    """None were: no row of the file is delivered."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class Source:
         partition: partition values to restore as columns, as the table log writes them.
         whole: True when the log proves that no row is older than the rule's `not_before`, so the rule need not be
             applied.
+        old: rows of the file that count, when the log proves that every one of them is older than that; else None.
         selection: tells which rows count, when not all may; it is asked once for every reading. Rows that do not are not
             in the table, and so are in no count.
         columns: how the table knows the columns of the file; None when by the names they have in it.
@@ -142,6 +146,7 @@ class Source:
     bytes: int
     partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     whole: bool = False
+    old: int | None = None
     selection: Callable[[], Selection | None] | None = None
     columns: FileColumns | None = None
 

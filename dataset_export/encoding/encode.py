@@ -20,6 +20,7 @@ from dataset_export.encoding.contract import (
     Target,
     Way,
 )
+from dataset_export.encoding.old_rows import old_rows, without_old_groups
 from dataset_export.encoding.parquet_footer import Footer, read_footer
 from dataset_export.errors import ConfigError, UsageError
 
@@ -60,13 +61,18 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
     check_encoding(target.encoding)
     if not sources:
         raise UsageError("There is no source file to encode: an export without rows has no data files.")
+    old = old_rows(sources, minus)
+    if old is not None:
+        return _dropped(old)
     if target.encoding.format is Format.JSON:
         return ndjson.write(sources, target, sink, minus)
     if len(sources) == 1:
-        way, footer = _way(read_footer(sources[0]), sources[0], target, minus)
+        way, footer = _aged_way(read_footer(sources[0]), sources[0], target, minus)
+        if way is Way.DROPPED:
+            return _dropped(footer.left_out)
         if way is Way.PASS_THROUGH:
             return pass_through.copy(sources[0], footer.metadata, target, sink)
-        if way in (Way.COLUMN_COPY, Way.PAGE_TRANSCODE):
+        if way is not Way.REWRITE:
             return page_transcode.write(sources[0], footer, target, sink, way)
     return rewrite.write(sources, target, sink, minus)
 
@@ -75,7 +81,25 @@ def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[S
     """The way in which one source file becomes one delivered file; `footer` is the file's own."""
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    return _way(footer, source, target, minus)[0]
+    return _aged_way(footer, source, target, minus)[0]
+
+
+def _dropped(rows: int) -> Encoded:
+    return Encoded(0, rows, 0, None, None, Way.DROPPED)
+
+
+def _aged_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:
+    """As `_way`, where row groups that are too old as a whole may be left out."""
+    way, left = _way(footer, source, target, minus)
+    if way is not Way.REWRITE or minus:
+        return way, left
+    younger = without_old_groups(footer, source, target)
+    if younger is None:
+        return way, left
+    if not younger.metadata.num_rows:
+        return Way.DROPPED, younger
+    way, left = _way(younger, source, target, minus)
+    return (Way.ROW_GROUP_COPY if way is Way.PASS_THROUGH else way), left
 
 
 def _way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:

@@ -30,7 +30,7 @@ def is_possible(footer: Footer) -> bool:
 
 
 def write(source: Source, footer: Footer, target: Target, sink: Sink, way: Way) -> Encoded:
-    """Write those columns of the file that are in `footer` into the sink, in the target's codec; what that takes is the
+    """Write those columns and row groups of the file that are in `footer` into the sink, in the target's codec; what that takes is the
     `way`.
 
     Raises CorruptFile when a page does not hold what its header and the footer say, or the file is not as long as the
@@ -49,7 +49,7 @@ def write(source: Source, footer: Footer, target: Target, sink: Sink, way: Way) 
     output.flush()
     return Encoded(
         rows=footer.metadata.num_rows,
-        excluded=0,
+        excluded=footer.left_out,
         carried_over=0,
         first_timestamp=first,
         last_timestamp=last,

@@ -28,6 +28,7 @@ class RowGroup:
     SORTING_COLUMNS = 4
     FILE_OFFSET = 5
     TOTAL_COMPRESSED_SIZE = 6
+    ORDINAL = 7
 
 
 class SortingColumn:

@@ -33,6 +33,7 @@ class Footer:
         file_size: bytes of the whole file.
         tail: the file's last bytes, so that a reader need not fetch them again; the whole footer is in them.
         renamed: whether `raw` has other names than the file.
+        left_out: rows of the file in row groups that `raw` does not have.
     """
 
     raw: bytes = field(repr=False)
@@ -40,6 +41,7 @@ class Footer:
     file_size: int
     tail: bytes = field(repr=False)
     renamed: bool = False
+    left_out: int = 0
 
     @cached_property
     def metadata(self) -> pq.FileMetaData:

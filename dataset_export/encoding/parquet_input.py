@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +63,16 @@ def _metadata(raw: Any, source: Source) -> pq.FileMetaData | None:
     return footer.metadata
 
 
-def batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """All rows of the file, some `BATCH_BYTES` at a time. Threads are the caller's affair: files run side by side."""
+def batches(
+    file: pq.ParquetFile, columns: list[str] | None = None, groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """All rows of the file, or of row groups of it, some `BATCH_BYTES` at a time. Threads are the caller's affair: files run side by side."""
     metadata = file.metadata
     size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     row_bytes = max(1, size // max(1, metadata.num_rows))
     rows = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
-    yield from file.iter_batches(rows, columns=columns, use_threads=False)
+    chosen = list(groups) if groups is not None else None
+    yield from file.iter_batches(rows, row_groups=chosen, columns=columns, use_threads=False)
 
 
 @contextmanager

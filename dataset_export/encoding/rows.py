@@ -6,22 +6,25 @@ the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dataset_export.encoding.column_path import ColumnPath
 from dataset_export.encoding.conform import conform, plain_schema
 from dataset_export.encoding.contract import Encoded, Source, Target, Way
 from dataset_export.encoding.net_new import Removed
+from dataset_export.encoding.old_rows import runs
 from dataset_export.encoding.parquet_input import batches, opened
 from dataset_export.encoding.parquet_leaves import leaves_of
 from dataset_export.encoding.projection import Projection
 from dataset_export.encoding.row_selection import selection_of
-from dataset_export.encoding.timestamps import TimestampColumn
+from dataset_export.encoding.timestamps import Age, TimestampColumn
 from dataset_export.errors import IntegrityError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 class Rows:
@@ -44,6 +47,7 @@ class Rows:
         self._read_schema = table if minus else self._projection.needed(self._timestamp_path)
         self._first: int | None = None
         self._last: int | None = None
+        self._skipped = 0
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows to deliver, a bounded number at a time. Raises as `encode.encode` does."""
@@ -51,14 +55,19 @@ class Rows:
         with Removed() as removed:
             self._take_in(removed)
             for source in self._sources:
-                for batch in _read(source, self._read_schema):
+                if source.old is not None and not self._minus:
+                    seen, self.excluded = seen + source.old, self.excluded + source.old
+                    continue
+                for age, batch in _read(source, self._read_schema, partial(self._runs, source)):
                     seen += batch.num_rows
                     net_new = removed.take_from(batch)
                     self.carried_over += batch.num_rows - net_new.num_rows
-                    kept = self._kept(net_new, source)
+                    kept = self._kept(net_new, age)
                     self.delivered += kept.num_rows
                     if kept.num_rows:
                         yield self._projection.apply(kept)
+        seen += self._skipped
+        self.excluded += self._skipped
         if self.delivered + self.excluded + self.carried_over != seen:
             raise IntegrityError(
                 f"Of {seen} rows read, {self.delivered} were delivered, {self.excluded} excluded, and "
@@ -81,24 +90,33 @@ class Rows:
 
     def _take_in(self, removed: Removed) -> None:
         for source in self._minus:
-            for batch in _read(source, self._read_schema):
+            for _, batch in _read(source, self._read_schema, _all_groups):
                 removed.add(batch)
         removed.seal()
         for source in self._sources if removed.two_passes else ():
-            for batch in _read(source, self._read_schema):
+            for _, batch in _read(source, self._read_schema, _all_groups):
                 removed.look_at(batch)
 
     @property
     def _timestamp_path(self) -> ColumnPath | None:
         return tuple(self._timestamps.path) if self._timestamps is not None else None
 
-    def _kept(self, batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
+    def _runs(self, source: Source, metadata: pq.FileMetaData) -> list[tuple[Age, list[int]]]:
+        """The row groups to read and their age; those that are too old are counted."""
+        found = runs(metadata, source, self._timestamps)
+        if self._minus:
+            return [(Age.NEW if age is Age.NEW else Age.MIXED, groups) for age, groups in found]
+        old = (metadata.row_group(index).num_rows for age, groups in found if age is Age.OLD for index in groups)
+        self._skipped += sum(old)
+        return [(age, groups) for age, groups in found if age is not Age.OLD]
+
+    def _kept(self, batch: pa.RecordBatch, age: Age) -> pa.RecordBatch:
         import pyarrow.compute as pc
 
         if self._timestamps is None:
             return batch
         ticks = self._timestamps.ticks(batch)
-        mask = None if source.whole else self._timestamps.kept(ticks)
+        mask = None if age is Age.NEW else self._timestamps.kept(ticks)
         if mask is not None and pc.call_function("all", [mask]).as_py() is False:
             rows = batch.num_rows
             batch, ticks = batch.filter(mask), ticks.filter(mask)
@@ -110,23 +128,33 @@ class Rows:
         return batch
 
 
-def _read(source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of one source that count, as batches of `schema`; it is read as far as its footer says. Only what the
-    schema has is read."""
-    seen = 0
+def _all_groups(metadata: pq.FileMetaData) -> list[tuple[Age, list[int]]]:
+    return [(Age.NEW, list(range(metadata.num_row_groups)))]
+
+
+def _read(
+    source: Source, schema: pa.Schema, runs_of: Callable[[pq.FileMetaData], list[tuple[Age, list[int]]]]
+) -> Iterator[tuple[Age, pa.RecordBatch]]:
+    """The rows of one source that count, as batches of `schema`; the row groups that `runs_of` chooses are read as far as
+    the footer says, and what it says of their age is passed on. Only what the schema has is read."""
     selected = selection_of(source)
     missing = source.columns.missing if source.columns is not None else None
     with opened(source, nanoseconds="timestamp[ns" in str(schema)) as file:
-        wanted = [field for field in schema if field.name not in source.partition]
-        for batch in batches(file, leaves_of(file, wanted)):
-            first, seen = seen, seen + batch.num_rows
-            # Plain types first: pyarrow filters no views.
-            plain = conform(batch, schema, source.partition, source.name, missing)
-            yield plain if selected is None else selected.of(plain, first)
-        expected = file.metadata.num_rows
+        wanted = leaves_of(file, [field for field in schema if field.name not in source.partition])
+        for age, groups in runs_of(file.metadata):
+            seen = 0
+            for batch in batches(file, wanted, groups):
+                first, seen = seen, seen + batch.num_rows
+                # Plain types first: pyarrow filters no views.
+                plain = conform(batch, schema, source.partition, source.name, missing)
+                yield age, plain if selected is None else selected.of(plain, first)
+            _require_all(source, seen, sum(file.metadata.row_group(index).num_rows for index in groups))
+        if selected is not None:
+            selected.require_within(file.metadata.num_rows)
+
+
+def _require_all(source: Source, seen: int, expected: int) -> None:
     if seen != expected:
         raise IntegrityError(
             f"{source.name} has {expected} rows by its footer and {seen} were read: restore it in the table."
         )
-    if selected is not None:
-        selected.require_within(expected)

@@ -6,6 +6,7 @@ Values are compared as integers in the column's own unit, so nothing is rounded 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.encoding.contract import RowRule
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 UNITS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT64 = 2**63
+
+
+class Age(Enum):
+    """What the row rule makes of the rows of a row group: none is delivered, all are, or each has to be looked at."""
+
+    OLD = auto()
+    NEW = auto()
+    MIXED = auto()
 
 
 class TimestampColumn:
@@ -60,22 +69,42 @@ class TimestampColumn:
     def range_in(self, metadata: pq.FileMetaData) -> tuple[int, int] | bool | None:
         """Smallest and largest value by the footer's statistics; None when every value is null, False when the
         statistics do not say."""
-        leaf = ".".join(self.path)
         low, high = INT64, -INT64
         for index in range(metadata.num_row_groups):
-            group = metadata.row_group(index)
-            columns = [group.column(position) for position in range(group.num_columns)]
-            found = [column for column in columns if column.path_in_schema == leaf]
-            if len(found) != 1 or found[0].physical_type not in ("INT32", "INT64"):
-                return False
-            statistics = found[0].statistics
-            if statistics is None:
+            chunk = self._chunk(metadata.row_group(index))
+            if chunk is None or (statistics := chunk.statistics) is None:
                 return False
             if statistics.has_min_max:
                 low, high = min(low, statistics.min_raw), max(high, statistics.max_raw)
-            elif not (statistics.has_null_count and statistics.null_count == found[0].num_values):
+            elif not (statistics.has_null_count and statistics.null_count == chunk.num_values):
                 return False
         return (low, high) if low <= high else None
+
+    def ages(self, metadata: pq.FileMetaData) -> list[Age]:
+        """What the rule makes of each row group by the footer's statistics. `is_in` has to be true of the file."""
+        return [self._age(metadata.row_group(index)) for index in range(metadata.num_row_groups)]
+
+    def _age(self, group: Any) -> Age:
+        if self._oldest is None:
+            return Age.NEW
+        chunk = self._chunk(group)
+        if chunk is None or (statistics := chunk.statistics) is None:
+            return Age.MIXED
+        # A null timestamp stays, so a row group that may have one does not go as a whole.
+        nulls = statistics.null_count if statistics.has_null_count else None
+        if not statistics.has_min_max:
+            return Age.NEW if nulls == group.num_rows else Age.MIXED
+        if statistics.min_raw >= self._oldest:
+            return Age.NEW
+        whole = nulls == 0 and chunk.num_values == group.num_rows
+        return Age.OLD if whole and statistics.max_raw < self._oldest else Age.MIXED
+
+    def _chunk(self, group: Any) -> Any | None:
+        """The column's chunk, None when there is not exactly one, or values of another width (INT96) have no statistics."""
+        leaf = ".".join(self.path)
+        columns = [group.column(position) for position in range(group.num_columns)]
+        found = [column for column in columns if column.path_in_schema == leaf]
+        return found[0] if len(found) == 1 and found[0].physical_type in ("INT32", "INT64") else None
 
     def all_kept(self, metadata: pq.FileMetaData) -> bool:
         """True when the footer's statistics prove that no row is too old."""

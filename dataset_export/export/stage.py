@@ -104,6 +104,7 @@ def source_of(file: SourceFile, target: Target, table: Table, upper: int) -> Sou
         bytes=file.bytes,
         partition=_partition(file, columns),
         whole=_is_whole(file, target.rule),
+        old=file.rows if _is_old(file, target.rule) else None,
         selection=None if file.deletes is None and file.only is None else lambda: table.row_selection(file),
         columns=columns,
     )
@@ -144,6 +145,12 @@ def _is_whole(file: SourceFile, rule: RowRule) -> bool:
     if file.min_timestamp is None:
         return False
     return to_utc(datetime.fromisoformat(file.min_timestamp)) >= rule.not_before
+
+
+def _is_old(file: SourceFile, rule: RowRule) -> bool:
+    if rule.not_before is None or file.max_timestamp is None:
+        return False
+    return to_utc(datetime.fromisoformat(file.max_timestamp)) < rule.not_before
 
 
 def _check_rows(file: PlannedFile, encoded: Encoded) -> None:

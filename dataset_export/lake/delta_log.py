@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -169,7 +169,10 @@ class DeltaLog:
             rows=counted_rows(stats.get("numRecords"), vector),
             # Delta: an empty text is null, whatever the type.
             partition={name: value or None for name, value in (partition or {}).items()},
-            min_timestamp=utc_text(_nested_value(stats.get("minValues"), timestamps)) if timestamps else None,
+            min_timestamp=lower_bound(_nested_value(stats.get("minValues"), timestamps)),
+            max_timestamp=upper_bound(
+                _nested_value(stats.get("maxValues"), timestamps), _nested_value(stats.get("nullCount"), timestamps)
+            ),
             deletes=vector.text if vector else None,
         )
         return FileAction(
@@ -207,8 +210,27 @@ def counted_rows(rows: int | None, vector: DeletionVector | None) -> int | None:
     return rows if rows is None or vector is None else rows - vector.rows
 
 
-def utc_text(value: Any) -> str | None:
-    """ISO-8601 in UTC of a statistic that is a datetime or its text; None when it is neither, so no bound is known."""
+def lower_bound(least: Any) -> str | None:
+    """What no value of a file is below, ISO-8601 in UTC, by the log's least one; None when that is no time."""
+    found = _moment(least)
+    return found.isoformat() if found is not None else None
+
+
+def upper_bound(most: Any, nulls: Any) -> str | None:
+    """What every value of a file is below, ISO-8601 in UTC, by the log's greatest one; None when that is no time, or some
+    value may be null."""
+    found = _moment(most)
+    if found is None or nulls != 0:
+        return None
+    try:
+        # Writers cut the greatest value off after its milliseconds (Delta: "Per-file Statistics").
+        return (found + timedelta(milliseconds=1)).isoformat()
+    except OverflowError:
+        return None
+
+
+def _moment(value: Any) -> datetime | None:
+    """A statistic that is a datetime or its text, in UTC; None when it is neither."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -216,12 +238,15 @@ def utc_text(value: Any) -> str | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    try:
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
 
 
-def _nested_value(values: Mapping[str, Any] | None, path: tuple[str, ...]) -> Any:
-    found: Any = values
-    for name in path:
+def _nested_value(values: Mapping[str, Any] | None, path: tuple[str, ...] | None) -> Any:
+    found: Any = values if path else None
+    for name in path or ():
         if not isinstance(found, Mapping):
             return None
         found = found.get(name)

@@ -10,7 +10,7 @@ from dataset_export.errors import LakeError, UnsupportedTable
 from dataset_export.lake.deletion_vectors import vector_of
 from dataset_export.lake.delta_checkpoint import Vectors
 from dataset_export.lake.delta_columns import MappedColumns, mapped_columns, without_mapping
-from dataset_export.lake.delta_log import counted_rows, data_path, utc_text
+from dataset_export.lake.delta_log import counted_rows, data_path, lower_bound, upper_bound
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import translated
 from dataset_export.lake.table import FileColumns, SourceFile
@@ -93,7 +93,11 @@ class DeltaSnapshot:
     def statistic_path(self) -> tuple[str, ...] | None:
         """Where the log's statistics have the dataset's timestamp column; None without one."""
         column = self._location.timestamp_column
-        return None if column is None else self.columns.stored_path(tuple(column.split(".")))
+        if column is None:
+            return None
+        # A column with dots in its own name comes before one inside a struct.
+        path = (column,) if column in self.schema.names else tuple(column.split("."))
+        return self.columns.stored_path(path)
 
     def _source_files(self, batch: "pa.RecordBatch") -> list[SourceFile]:
         # Column by column: a table may have very many files, and one dict for each of their statistics takes seconds.
@@ -105,9 +109,17 @@ class DeltaSnapshot:
                 bytes=size,
                 rows=count,
                 partition=dict(zip(names, partition, strict=True)),
-                min_timestamp=bound,
+                min_timestamp=lower_bound(least),
+                max_timestamp=upper_bound(most, nulls),
             )
-            for path, size, count, partition, bound in zip(paths, sizes, rows, values, self._bounds(batch), strict=True)
+            for path, size, count, partition, least, most, nulls in zip(
+                paths,
+                sizes,
+                rows,
+                values,
+                *(self._statistics(batch, kind) for kind in ("min", "max", "null_count")),
+                strict=True,
+            )
         ]
 
     def _partitions(self, batch: "pa.RecordBatch") -> tuple[list[str], list[tuple[str | None, ...]]]:
@@ -119,19 +131,19 @@ class DeltaSnapshot:
         texts = [[_log_text(value) for value in part.to_pylist()] for part in column.flatten()]
         return names, list(zip(*texts, strict=True))
 
-    def _bounds(self, batch: "pa.RecordBatch") -> list[str | None]:
-        """The least timestamp of each file."""
+    def _statistics(self, batch: "pa.RecordBatch", kind: str) -> list[Any]:
+        """What the log has of the timestamp column of each file."""
         from pyarrow import types
 
-        none: list[str | None] = [None] * batch.num_rows
-        if self.statistic_path is None or "min" not in batch.schema.names:
+        none: list[Any] = [None] * batch.num_rows
+        if self.statistic_path is None or kind not in batch.schema.names:
             return none
-        column = batch["min"]
+        column = batch[kind]
         for name in self.statistic_path:
             if not types.is_struct(column.type) or column.type.get_field_index(name) < 0:
                 return none
             column = column.flatten()[column.type.get_field_index(name)]
-        return [utc_text(value) for value in column.to_pylist()]
+        return column.to_pylist()
 
     def _refuse_wrong_rows(self) -> None:
         used = self._unknown_features()

@@ -35,6 +35,7 @@ class SourceFile:
         partition: values of partition columns, which are not in the file, as the log writes them (text or null).
         min_timestamp: a lower bound (ISO-8601, UTC) of the dataset's timestamp column in this file, when the log has
             one.
+        max_timestamp: an upper bound, when the log has one and proves that no timestamp in this file is null.
         deletes: what marks rows of the file as deleted; they do not count. Text for `Table.row_selection` alone.
         only: what marks the rows that count, as `deletes` does; None for all. So the rows that a commit deletes from a
             file are those with its `deletes` of before, `only` those of after.
@@ -46,6 +47,7 @@ class SourceFile:
     rows: int | None = None
     partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     min_timestamp: str | None = None
+    max_timestamp: str | None = None
     deletes: str | None = None
     only: str | None = None
     modified: str | None = None

@@ -9,10 +9,12 @@ import pytest
 
 from dataset_export.destinations.local import LocalStore
 from dataset_export.export.dataflow import Behavior
+from dataset_export.lake.delta import DeltaLakeTable
 from dataset_export_tests.export.exporter import START, Exporter, rows_of
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
 YEAR = timedelta(days=365)
+MS = timedelta(milliseconds=1)
 AGES = [timedelta(0), YEAR - timedelta(microseconds=1), YEAR, YEAR + timedelta(microseconds=1), 2 * YEAR]
 """Of the rows 0, 1, 2, …, before the first export time."""
 
@@ -59,3 +61,34 @@ def test_s10_records_are_delivered_whatever_their_age(tmp_path: Path, table: Del
     manifest = records.export(0)
     assert set(rows_of(records.store, manifest)) == {0, 1, 2, 3, 4}
     assert manifest.document["excludedRecords"] == []
+
+
+def test_s10_files_that_the_log_proves_to_be_too_old_are_not_opened(
+    tmp_path: Path, table: DeltaBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = pa.array([START - 2 * YEAR, START - 3 * YEAR], pa.timestamp("us", "UTC"))
+    table.commit_time(table.write(pa.table({"id": [8, 9], "at": at})), datetime(2026, 10, 31, tzinfo=UTC))
+    events = exporter(tmp_path, table)
+    plan = events.plan(events.request(0))
+    sources = [source for shard in plan.shards for file in shard.files for source in file.sources]
+    (old,) = [source for source in sources if source.max_timestamp == (START - 2 * YEAR + MS).isoformat()]
+    opened: list[str] = []
+    whole = DeltaLakeTable.open
+    monkeypatch.setattr(DeltaLakeTable, "open", lambda self, file: opened.append(file.path) or whole(self, file))
+    manifest = events.export(0)
+    assert set(rows_of(events.store, manifest)) == {0, 1, 2}
+    assert manifest.document["excludedRecords"] == [{"reason": "older than 365 days", "recordCount": 4}]
+    assert manifest.document["sourceRecordCount"] == 7
+    assert opened
+    assert old.path not in opened
+
+
+def test_s10_an_export_of_old_files_only_has_no_files(tmp_path: Path) -> None:
+    lake = DeltaBuilder(str(tmp_path / "events"))
+    at = pa.array([START - 2 * YEAR], pa.timestamp("us", "UTC"))
+    lake.commit_time(lake.write(pa.table({"id": [1], "at": at})), datetime(2026, 10, 31, tzinfo=UTC))
+    events = exporter(tmp_path, lake)
+    manifest = events.export(0)
+    assert manifest.files == []
+    assert manifest.document["excludedRecords"] == [{"reason": "older than 365 days", "recordCount": 1}]
+    assert events.export(0, resend=True).document["sourceRecordCount"] == 1

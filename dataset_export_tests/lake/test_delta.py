@@ -268,6 +268,48 @@ class TestTimestampBounds:
         assert [file.min_timestamp for file in deep.slice(None, 0).added] == ["2026-11-02T12:00:00+00:00"]
         assert none.slice(0, 1).added[0].min_timestamp is None
 
+    def test_files_carry_the_greatest_timestamp_unless_one_is_null(self, delta: DeltaBuilder) -> None:
+        """A millisecond more: writers may have cut off what comes after it."""
+        times = pa.timestamp("us", "UTC")
+        nested = pa.array([{"at": day(3)}, None], pa.struct([("at", times)]))
+        delta.write(
+            pa.table({"at": pa.array([day(5), day(4)], times), "n": nested, "a.at": pa.array([day(8)] * 2, times)})
+        )
+        delta.write(
+            pa.table(
+                {
+                    "at": pa.array([day(7), None], times),
+                    "n": nested.take([0, 0]),
+                    "a.at": pa.array([None, day(8)], times),
+                }
+            )
+        )
+        for lower, number in ((None, 0), (0, 1)):
+            bounds = {
+                column: [file.max_timestamp for file in delta.table(column).slice(lower, number).added]
+                for column in ("at", "n.at", "a.at")
+            }
+            assert bounds == {
+                "at": ["2026-11-05T12:00:00.001000+00:00" if number == 0 else None],
+                "n.at": ["2026-11-03T12:00:00.001000+00:00" if number == 1 else None],
+                "a.at": ["2026-11-08T12:00:00.001000+00:00" if number == 0 else None],
+            }
+        whole = delta.table("at").slice(None, 1).added
+        assert sorted(file.max_timestamp or "" for file in whole) == ["", "2026-11-05T12:00:00.001000+00:00"]
+
+    @pytest.mark.parametrize("stats", [{"numRecords": 1}, {"maxValues": {"at": "soon"}, "nullCount": {"at": 0}}, None])
+    def test_statistics_that_do_not_tell(self, delta: DeltaBuilder, stats: dict[str, Any] | None) -> None:
+        delta.write(pa.table({"at": pa.array([day(5)], pa.timestamp("us", "UTC"))}))
+        delta.write(pa.table({"at": pa.array([day(5)], pa.timestamp("us", "UTC"))}))
+
+        def edit(entry: dict[str, Any]) -> None:
+            if "add" in entry:
+                entry["add"]["stats"] = json.dumps(stats) if stats is not None else None
+
+        delta.edit_log(1, edit)
+        (file,) = delta.table("at").slice(0, 1).added
+        assert (file.min_timestamp, file.max_timestamp) == (None, None)
+
 
 class TestVersions:
     def test_newest_first_with_the_logs_times(self, delta: DeltaBuilder) -> None:
