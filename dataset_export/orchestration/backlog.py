@@ -163,7 +163,7 @@ def is_run_of(run: dg.DagsterRun, dataflow: Dataflow) -> bool:
     """Whether a run exports for a dataflow.
 
     Also one launched from an asset's page, which carries no dataflow's tag; but not one of another dataflow that happens to
-    have the same export times.
+    have the same export times, nor one of checks alone, which selects no assets (a whole job has no selection at all).
     """
     keys = {export_key(dataflow, dataset) for dataset in dataflow.datasets}
     return run.tags.get(DATAFLOW_TAG, dataflow.name) == dataflow.name and (

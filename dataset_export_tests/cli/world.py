@@ -26,6 +26,7 @@ from dataset_export.governance.licenses import Licenses
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.names import export_key
+from dataset_export_tests.instances import prepare_home
 
 START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 """Of the dataflow `flow`: four export times have come, START and the midnights of the three days after it."""
@@ -131,8 +132,9 @@ class World:
         return Session(load_catalog=lambda: catalog, open_instance=self.instance)  # type: ignore[arg-type]
 
     def instance(self) -> dg.DagsterInstance:
-        self.home.mkdir(exist_ok=True)
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        if not self.home.exists():
+            prepare_home(self.home)
+            (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
         return dg.DagsterInstance.from_config(str(self.home))
 
     def call(self, *args: str, session: Session | None = None) -> click.testing.Result:

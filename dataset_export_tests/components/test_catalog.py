@@ -178,6 +178,22 @@ def test_encoding_is_the_destinations_unless_written(tmp_path: Path, written: st
     assert load_catalog(defs_folder=defs).dataflows["f"].encoding == encoding
 
 
+@pytest.mark.parametrize(
+    ("schedule", "mode", "is_mode"),
+    [
+        ('{frequency: daily, start: 2026-11-02, at: "02:00"}', "", ExportMode.INCREMENTAL),
+        ("{frequency: once, start: 2026-11-02}", "mode: full", ExportMode.FULL),
+        ('{frequency: daily, start: 2026-11-02, at: "02:00"}', "mode: full", ExportMode.FULL),
+    ],
+)
+def test_s4_incremental_is_the_default_and_full_goes_with_once_and_with_a_schedule(
+    tmp_path: Path, schedule: str, mode: str, is_mode: ExportMode
+) -> None:
+    flow = document("Dataflow", f"name: f\ndatasets: [flights]\ndestination: partner\nschedule: {schedule}\n{mode}")
+    catalog = load_catalog(defs_folder=write_project(tmp_path, base=BASE, flow=flow))
+    assert catalog.dataflows["f"].mode is is_mode
+
+
 @pytest.mark.parametrize(("folder", "warned"), [("/", True), ("%EXPORT_TIME%", True), ("%DATASET_ID%", False)])
 def test_a_folder_that_datasets_share_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str, warned: bool

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 
-import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +14,7 @@ from dataset_export.components.pgp_key import MAX_BYTES
 from dataset_export.components.project import load_definitions
 from dataset_export.errors import ConfigError
 from dataset_export_tests.components.projects import BASE, document, write_project
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 from dataset_export_tests.servers.gnupg import LONG_AGO, GnuPG
 
@@ -51,7 +51,7 @@ def test_an_export_declared_in_yaml_is_encrypted_and_its_checks_pass(
     )
     monkeypatch.chdir(tmp_path)
     definitions = load_definitions(defs_folder=defs)
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         result = definitions.resolve_job_def("flow").execute_in_process(instance=instance, partition_key="202611020000")
     assert result.success
     [event] = result.get_asset_materialization_events()

@@ -216,7 +216,7 @@ def test_a_column_added_between_two_exports_is_delivered_with_the_new_schema(
     assert rows_of(exporter.store, second, "note") == {"new": 1}
 
 
-def test_full_mode_delivers_the_whole_table_every_time(store: Store, delta: DeltaBuilder) -> None:
+def test_s4_full_mode_delivers_the_whole_table_every_time(store: Store, delta: DeltaBuilder) -> None:
     exporter = Exporter(store, delta.uri, mode=ExportMode.FULL)
     assert exporter.export(0).document["recordCount"] == 4
     delta.commit_time(delta.append(5), _early())

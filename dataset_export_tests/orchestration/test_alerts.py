@@ -32,7 +32,8 @@ from dataset_export.orchestration.ledger import SETTINGS_KEY
 from dataset_export.orchestration.names import DATAFLOW_TAG, SCHEDULED_TAG
 from dataset_export.orchestration.notices import Notice, NoticeKind
 from dataset_export.secret_refs import SecretRef
-from dataset_export_tests.orchestration.test_schedule import EVENTS, ORDERS, dataflow
+from dataset_export_tests.instances import new_instance
+from dataset_export_tests.orchestration.hourly import EVENTS, ORDERS, dataflow
 from dataset_export_tests.secrets.search import files, leaks
 from dataset_export_tests.servers.receiver import Receiver, running_receiver
 
@@ -46,7 +47,7 @@ TOKEN = "s3cr3t-t0ken-of-the-web-hook"
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         yield instance
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_export.orchestration.backlog import LONGEST_WAIT, MAX_ATTEMPTS, Backlog, backlog_of, wait_after
-from dataset_export_tests.orchestration.test_schedule import (
+from dataset_export_tests.orchestration.hourly import (
     EVENTS,
     ORDERS,
     add_run,

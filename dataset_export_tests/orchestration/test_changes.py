@@ -1,7 +1,9 @@
 """Changing a dataflow (spec S4): what is delivered next, with no gap and nothing twice."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +15,8 @@ from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.orchestration.names import RESEND_TAG
 from dataset_export.orchestration.partitions import partitions_of
-from dataset_export_tests.export.exporter import named_files, visible_data_files
+from dataset_export.orchestration.sweep import sweep_dataflow
+from dataset_export_tests.export.exporter import live_manifests, named_files, rows_of, visible_data_files
 from dataset_export_tests.orchestration.changing import START, Changing, day, key
 
 A, B = (dg.AssetKey(["flow", id_]) for id_ in "ab")
@@ -179,6 +182,24 @@ def test_s4_from_once_to_daily_and_back(world: Changing) -> None:
 
 
 # Mode, folder, format
+
+
+def test_s4_dataflows_that_share_a_destination_leave_each_other_alone(world: Changing) -> None:
+    """The same dataset in the same folder: each delivers everything, and a resend or a sweep of one keeps the other's."""
+    one, other = world.flow, replace(world.flow, name="other", datasets=world.datasets("a", "b"))
+    for number in (0, 1):
+        for world.flow in (one, other):
+            world.deliver(day(number))
+        world.grow(number)
+    assert world.run(key(1), [dg.AssetKey(["other", "a"])]).success
+    store = world.store()
+    for flow in (one, other):
+        assert sweep_dataflow(flow, store, world.instance, dry_run=False) == []
+    ids = [(found.document["dataflow"], found.document["dataset"]["id"]) for found in live_manifests(store)]
+    assert Counter(ids) == {("flow", "a"): 2, ("other", "a"): 2, ("other", "b"): 2}
+    rows = Counter(row for found in world.manifests("a") for row in rows_of(store, found).elements())
+    assert rows == {0: 2, 1: 2}
+    assert visible_data_files(store) == named_files(store)
 
 
 def test_s4_from_incremental_to_full_and_back(world: Changing) -> None:

@@ -9,6 +9,7 @@ import pytest
 from dagster import DagsterRunStatus
 
 from dataset_export.orchestration.dead_runs import PROCESS_TAG, fail_dead_runs, process_tag, remember_process
+from dataset_export_tests.instances import new_instance
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def in_processes_of_their_own() -> None:
 def test_a_run_is_tagged_with_the_process_that_it_is_in(job: dg.JobDefinition) -> None:
     """Not with that of a step, which is over before the run is."""
     inherited = "of the run before"
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         result = dg.execute_job(dg.reconstructable(job), instance, tags={PROCESS_TAG: inherited})
         assert result.success
         run = instance.get_run_by_id(result.run_id)

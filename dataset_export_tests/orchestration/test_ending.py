@@ -29,7 +29,8 @@ from dataset_export.orchestration.life_record import LifeRecord, LifeRecords, St
 from dataset_export.orchestration.names import DATAFLOW_TAG, PARTITION_TAG
 from dataset_export.orchestration.notices import Notice, NoticeKind
 from dataset_export.orchestration.stored_schedules import StoredSchedules
-from dataset_export_tests.orchestration.test_schedule import (
+from dataset_export_tests.instances import new_instance
+from dataset_export_tests.orchestration.hourly import (
     EVENTS,
     ORDERS,
     add_run,
@@ -136,7 +137,7 @@ class World:
 @pytest.fixture(scope="module")
 def home() -> Iterator[dg.DagsterInstance]:
     queued = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
-    with dg.instance_for_test(overrides={"run_coordinator": queued}) as instance:
+    with new_instance({"run_coordinator": queued}) as instance:
         yield instance
 
 

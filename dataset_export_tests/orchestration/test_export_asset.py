@@ -39,6 +39,7 @@ from dataset_export_tests.export.exporter import (
     staged_files,
     visible_data_files,
 )
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 from dataset_export_tests.secrets.search import Written, files, leaks
 
@@ -160,7 +161,7 @@ def at(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         yield instance
 
 

@@ -23,6 +23,7 @@ from dataset_export.orchestration.alerts_tick import SETTLED, Cursor, Watched, a
 from dataset_export.orchestration.names import RESEND_TAG
 from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.export.exporter import START, Exporter, live_manifests
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 from dataset_export_tests.orchestration.test_export_asset import definitions
 
@@ -31,7 +32,7 @@ KEYS = [dg.AssetKey(["hourly", "orders"]), dg.AssetKey(["lake", "orders"])]
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         yield instance
 
 

@@ -175,7 +175,8 @@ def in_order(daemon: Daemon) -> bool:
     return apart and times == sorted(times)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_s5_a_daemon_that_comes_back_after_the_end_delivers_what_is_missing_in_order_stops_and_says_so_once(
     world: World,
 ) -> None:
@@ -208,6 +209,7 @@ def test_s5_from_the_first_export_over_the_end_to_a_later_end(world: World) -> N
         world.out.write_text("the destination is away")
         world.clock.set(world.at(2, 2) - timedelta(seconds=5))
         daemon.wait_until("the last export fails", 240, lambda: exports(daemon)[-1].status is DagsterRunStatus.FAILURE)
+        daemon.wait_until("the end is near", 60, lambda: kinds(daemon) == ["end_near"])
         world.clock.set(world.at(3, 0.1))
         daemon.wait_until("it fails again, after its end", 240, lambda: failures(daemon) == 2)
         schedule_runs(daemon, running=True)
@@ -225,6 +227,7 @@ def test_s5_from_the_first_export_over_the_end_to_a_later_end(world: World) -> N
         delivered(daemon, world, *range(7))
         world.clock.set(world.at(7, 2) - timedelta(seconds=5))
         delivered(daemon, world, *range(8))
+        daemon.wait_until("the new end is near", 60, lambda: kinds(daemon)[2:] == ["end_near", "end_near"])
         world.clock.set(world.at(9, 12))
         schedule_runs(daemon, running=False)
         daemon.wait_until("it is said", 60, lambda: ended(world, 7) in notices(daemon))

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from dataset_export.governance import limits
 from dataset_export.orchestration import export_asset
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.orchestration.test_export_asset import World, metadata_of
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         yield World(tmp_path, instance)
 
 

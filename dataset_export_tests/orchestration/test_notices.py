@@ -2,18 +2,18 @@
 
 from datetime import UTC, datetime
 
-import dagster as dg
 import pytest
 
 from dataset_export.orchestration.notices import Notice, NoticeKind, record_notice
-from dataset_export_tests.orchestration.test_schedule import EVENTS, ORDERS, dataflow
+from dataset_export_tests.instances import new_instance
+from dataset_export_tests.orchestration.hourly import EVENTS, ORDERS, dataflow
 
 END = datetime(2026, 11, 1, 14, tzinfo=UTC)
 
 
 def test_a_notice_is_logged_and_shown_at_each_asset(caplog: pytest.LogCaptureFixture) -> None:
     notice = Notice(NoticeKind.END_NEAR, dataflow(), "dataflow flow ends in 7 days", END, days=7)
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         record_notice(instance, notice)
         for key in (ORDERS, EVENTS):
             [record] = instance.fetch_observations(key, limit=2).records

@@ -12,14 +12,15 @@ from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.names import export_key
 from dataset_export.orchestration.pools import keep_limits
-from dataset_export_tests.orchestration.test_schedule import dataflow, hour, key, tick
+from dataset_export_tests.instances import new_instance
+from dataset_export_tests.orchestration.hourly import dataflow, hour, key, tick
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[dg.DagsterInstance]:
     """With pools as in the project's dagster.yaml."""
     pools = {"granularity": "run", "default_limit": 1}
-    with dg.instance_for_test(overrides={"concurrency": {"pools": pools}}) as instance:
+    with new_instance({"concurrency": {"pools": pools}}) as instance:
         yield instance
 
 
@@ -65,6 +66,6 @@ def test_s4_limits_are_what_is_declared_before_runs_are_asked_for(home: dg.Dagst
 
 def test_no_limit_is_set_where_pools_are_counted_in_steps() -> None:
     """A run that is killed would keep its slots for ever."""
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         keep_limits(bounded(3), instance)
         assert limits(instance) == {}

@@ -11,6 +11,7 @@ from dataset_export.destinations.local import LocalDestination, LocalStore
 from dataset_export.orchestration.names import SWEEP_JOB
 from dataset_export.orchestration.sweep import sweep_dataflow, sweep_definitions
 from dataset_export_tests.export.exporter import Exporter, Killed, MortalStore, visible_data_files
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
 
 
@@ -32,7 +33,7 @@ def test_p6_the_daily_job_removes_what_a_dead_run_left_and_nothing_else(tmp_path
         sweep_definitions([exporter.dataflow]),
         dg.Definitions(resources={exporter.dataflow.destination.id: destination}),
     )
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         job = defs.resolve_job_def(SWEEP_JOB)
         result = job.execute_in_process(instance=instance)
         (done,) = [event for event in result.all_events if event.is_successful_output]

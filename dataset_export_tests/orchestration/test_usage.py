@@ -21,12 +21,13 @@ from dataset_export.orchestration.names import LICENSE_USAGE, REPAIR_TAG, RESEND
 from dataset_export.orchestration.schedule import dataflow_schedule
 from dataset_export.orchestration.usage import current_usage, usage_definitions
 from dataset_export_tests.export.exporter import Exporter, named_files
+from dataset_export_tests.instances import new_instance
 from dataset_export_tests.orchestration.test_export_asset import World, at, metadata_of
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with dg.instance_for_test() as instance:
+    with new_instance() as instance:
         yield World(tmp_path, instance)
 
 
