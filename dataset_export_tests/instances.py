@@ -1,7 +1,7 @@
 """Dagster instances whose databases are there already: to make them takes longer than most tests that need one."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ def prepare_home(home: Path) -> None:
 
 
 @contextmanager
-def new_instance(overrides: Mapping[str, Any] | None = None) -> Iterator[dg.DagsterInstance]:
+def new_instance(overrides: Mapping[str, Any] | None = None) -> Generator[dg.DagsterInstance]:
     """As `dg.instance_for_test`: an instance of its own, and `DAGSTER_HOME` set to it."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as home:
         prepare_home(Path(home))

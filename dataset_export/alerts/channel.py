@@ -117,7 +117,8 @@ def _reason(result: "AppriseResult") -> str:
 @cache
 def _hush() -> None:
     """Keep what libraries log about addresses out of every log of this process, for good: a receiver that is no longer waited
-    for may answer, and be logged about, when the next alert is already on its way."""
+    for may answer, and be logged about, when the next alert is already on its way. Higher levels alone, as for the clients of
+    destinations, would not do: Apprise listens to its own loggers, and `_reason` reads what they said."""
     for name in TALKATIVE:
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)

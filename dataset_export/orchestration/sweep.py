@@ -9,6 +9,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.journal import read_journal
 from dataset_export.export.sweep import Swept, sweep
+from dataset_export.orchestration.daily import daily_schedule
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.names import SWEEP_JOB
@@ -38,15 +39,7 @@ def sweep_definitions(dataflows: Iterable[Dataflow]) -> dg.Definitions:
         for step in steps:
             step()
 
-    schedule = dg.ScheduleDefinition(
-        name=f"{SWEEP_JOB}_schedule",
-        job=sweep_leftovers,
-        cron_schedule=SWEEP_CRON,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Once a day.",
-    )
-    return dg.Definitions(jobs=[sweep_leftovers], schedules=[schedule])
+    return dg.Definitions(jobs=[sweep_leftovers], schedules=[daily_schedule(SWEEP_JOB, SWEEP_CRON)])
 
 
 def sweep_dataflow(dataflow: Dataflow, store: Store, instance: dg.DagsterInstance, *, dry_run: bool) -> list[Swept]:

@@ -14,6 +14,7 @@ from dataset_export.governance.licenses import Licenses
 from dataset_export.governance.usage import Level, Usage, bytes_text, measure
 from dataset_export.governance.usage_picture import usage_png
 from dataset_export.orchestration.alert_store import ORGANIZATION, post
+from dataset_export.orchestration.daily import daily_schedule
 from dataset_export.orchestration.delivered_bytes import delivered_bytes
 from dataset_export.orchestration.names import LICENSE_USAGE, USAGE_JOB
 
@@ -123,15 +124,7 @@ def usage_definitions(licenses: Licenses | None) -> dg.Definitions:
         description="Counts what was delivered in the licence year.",
         executor_def=dg.in_process_executor,
     )
-    schedule = dg.ScheduleDefinition(
-        name=f"{USAGE_JOB}_schedule",
-        job=job,
-        cron_schedule=USAGE_CRON,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Once a day.",
-    )
-    return dg.Definitions(assets=[license_usage], jobs=[job], schedules=[schedule])
+    return dg.Definitions(assets=[license_usage], jobs=[job], schedules=[daily_schedule(USAGE_JOB, USAGE_CRON)])
 
 
 def usage_metadata(usage: Usage) -> Mapping[str, Any]:

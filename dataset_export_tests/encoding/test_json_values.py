@@ -99,7 +99,7 @@ def plain_decimal(value: Decimal) -> Decimal:
     return Decimal(format(value, "f"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(tables())
 def test_ndjson_follows_the_rules(table: pa.Table) -> None:
     raw = parquet(table)

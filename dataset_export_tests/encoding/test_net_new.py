@@ -38,7 +38,7 @@ def pools(draw: st.DrawFn) -> tuple[pa.Table, list[int], list[int], list[int]]:
     return pool, draw(picks), draw(picks), draw(picks)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(pools())
 def test_equals_a_multiset_difference(drawn: tuple[pa.Table, list[int], list[int], list[int]]) -> None:
     pool, first, second, removed = drawn

@@ -150,7 +150,7 @@ def rules(draw: st.DrawFn, schema: pa.Schema) -> ColumnRule:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data(), tables(max_rows=5))
 def test_a_rule_takes_columns_and_fields_away_and_changes_nothing_else(data: st.DataObject, table: pa.Table) -> None:
     read = pq.ParquetFile(io.BytesIO(parquet(table)))

@@ -48,6 +48,7 @@ def tick(instance: dg.DagsterInstance, now: datetime, flow: Dataflow | None = No
     if isinstance(result, dg.SkipReason):
         assert result.skip_message is not None
         return result.skip_message
+    assert isinstance(result, list)
     return result
 
 
