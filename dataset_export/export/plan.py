@@ -407,10 +407,9 @@ def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
         groups: list[tuple[SourceFile, ...]] = [added] if added else []
     else:
         groups = [(source,) for source in added]
+    folder, mark, ending = request.folder, request.mark, request.dataflow.ending
     return [
-        PlannedFile(
-            _join(request.folder, file_name(request.mark, ordinal, request.dataflow.ending)), sources, part.removed
-        )
+        PlannedFile(_join(folder, file_name(mark, ordinal, ending)), sources, part.removed)
         for ordinal, sources in enumerate(groups)
     ]
 
