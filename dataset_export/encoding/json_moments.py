@@ -1,7 +1,7 @@
 """Timestamps, dates and times of day as arrow-rs writes them right (spec S6).
 
-Timestamps of the years around now become text here, from tables: arrow-rs writes a text three times as fast as it makes one
-of a timestamp, and it keeps the interpreter's lock meanwhile. The text is the same.
+Those of the years around now become text here, from tables: arrow-rs writes a text three times as fast as it makes one of a
+timestamp or a date, and it keeps the interpreter's lock meanwhile. The text is the same.
 """
 
 from __future__ import annotations
@@ -47,10 +47,22 @@ def moments(array: pa.Array, name: str) -> Any:
         _range(integers, 0, _DAY * UNITS_PER_SECOND[array.type.unit] - 1, name)
         return array
     if types.is_date(array.type):
-        days = array.cast(pa.date32())
-        _range(days.cast(pa.int32()), FIRST_SECOND // _DAY, LAST_SECOND // _DAY, name)
-        return days
+        return _dates(array.cast(pa.date32()), name)
     return _timestamps(array, name)
+
+
+def _dates(array: pa.Array, name: str) -> Any:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    integers = array.cast(pa.int32())
+    found = _range(integers, FIRST_SECOND // _DAY, LAST_SECOND // _DAY, name)
+    first, last, days = _days()
+    if found is None or found[0] < first or found[1] > last:
+        return array
+    texts = np.take(days, pc.fill_null(integers, first).to_numpy() - first)
+    return _with_nulls_of(array, _array_of(texts))
 
 
 def _timestamps(array: pa.Array, name: str) -> Any:
@@ -84,7 +96,6 @@ def _range(integers: pa.Array, low: int, high: int, name: str) -> tuple[int, int
 def _texts(integers: pa.Array, unit: str) -> pa.Array:
     """`YYYY-MM-DDTHH:MM:SSZ`, with as many digits of a second as a value needs, in threes. All days are in the table."""
     import numpy as np
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     seconds, rest = _divided(pc.fill_null(integers, 0).to_numpy(), UNITS_PER_SECOND[unit])
@@ -98,9 +109,7 @@ def _texts(integers: pa.Array, unit: str) -> pa.Array:
         three, rest = _divided(rest, divisor)
         needed[three != 0] = threes
         indices.append(three)
-    texts = _of_needed_length(indices, needed)
-    valid = integers.is_valid().buffers()[1] if integers.null_count else None
-    return pa.Array.from_buffers(pa.string(), len(texts), [valid, *texts.buffers()[1:]])
+    return _with_nulls_of(integers, _of_needed_length(indices, needed))
 
 
 def _divided(values: Any, by: int) -> tuple[Any, Any]:
@@ -127,7 +136,6 @@ def _of_needed_length(indices: list[Any], needed: Any) -> pa.Array:
 def _of_one_length(indices: list[Any], threes: int) -> pa.Array:
     """Texts with so many threes of digits; `indices` are places in the tables of days, minutes, seconds and threes."""
     import numpy as np
-    import pyarrow as pa
 
     tables = [_days()[2], *_clock(), *([_thousandths(first=True)] if threes else []), *[_thousandths()] * (threes - 1)]
     kinds = [(f"f{place}", table.dtype) for place, table in enumerate(tables)]
@@ -135,8 +143,23 @@ def _of_one_length(indices: list[Any], threes: int) -> pa.Array:
     for (field, _), table, index in zip(kinds, tables, indices, strict=False):
         rows[field] = np.take(table, index)
     rows["z"] = b"Z"
+    return _array_of(rows)
+
+
+def _array_of(rows: Any) -> pa.Array:
+    """A numpy array of texts, all of the same length, as strings."""
+    import numpy as np
+    import pyarrow as pa
+
     offsets = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(rows.itemsize)
     return pa.Array.from_buffers(pa.string(), len(rows), [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
+
+
+def _with_nulls_of(array: pa.Array, texts: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    valid = array.is_valid().buffers()[1] if array.null_count else None
+    return pa.Array.from_buffers(pa.string(), len(texts), [valid, *texts.buffers()[1:]])
 
 
 @cache

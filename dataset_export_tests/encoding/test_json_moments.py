@@ -54,3 +54,19 @@ def test_what_lies_below_a_null_does_not_matter() -> None:
     valid = pa.array([True, False, True]).buffers()[1]
     array = pa.Array.from_buffers(pa.timestamp("us", "UTC"), 3, [valid, values])
     assert moments(array, "t").to_pylist() == ["1970-01-01T00:00:00Z", None, "1970-01-01T00:00:00.000005Z"]
+
+
+@given(st.lists(st.none() | st.integers(FIRST // 86_400, LAST // 86_400), max_size=9), st.integers(0, 3))
+def test_dates_are_those_of_arrow_rs(days: list[int | None], start: int) -> None:
+    array = pa.array(days, pa.date32()).slice(start)
+    texts = moments(array, "d")
+    texts.validate(full=True)
+    assert texts.type == (pa.string() if array.null_count < len(array) else array.type)
+    assert by_arrow_rs(texts) == by_arrow_rs(array)
+    assert moments(array.cast(pa.date64()), "d").equals(texts)
+
+
+@pytest.mark.parametrize("outside", [FIRST // 86_400 - 1, LAST // 86_400 + 1])
+def test_dates_far_away_are_for_arrow_rs(outside: int) -> None:
+    array = pa.array([0, outside], pa.date32())
+    assert moments(array, "d").equals(array)
