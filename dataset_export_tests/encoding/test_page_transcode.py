@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from dataset_export.encoding.contract import Compression, Encoded, Encoding, Format, Source, Target, Way
@@ -174,6 +175,22 @@ def test_any_table_in_any_shape_reads_back_equal(
     folder = tmp_path_factory.getbasetemp()
     if options["compression"] != wanted:
         check(data, wanted, folder)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(tables(max_rows=40), st.sampled_from([*WRITERS]), st.sampled_from(CODECS), st.sampled_from([*WANTED]))
+def test_any_table_of_any_writer_reads_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, table: pa.Table, writer: str, have: str, wanted: str
+) -> None:
+    folder = tmp_path_factory.mktemp("written")
+    try:
+        data = WRITERS[writer](table, have, folder)
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001
+        reject()  # a type or a value that it cannot write
+    target = target_for(data, wanted)
+    assume(choose_way(read_footer(source(data)), source(data), target) is Way.PAGE_TRANSCODE)
+    check(data, wanted, folder)
 
 
 def test_old_timestamps_and_half_floats_read_back_equal(tmp_path: Path) -> None:

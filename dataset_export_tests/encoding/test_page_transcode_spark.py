@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 
 @pytest.mark.parametrize("writer", ["v1", "v2"])
-@pytest.mark.parametrize("codec", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "lz4_raw"])
 def test_files_of_spark_read_back_equal(spark: Any, codec: str, writer: str, tmp_path: Path) -> None:
     pq.write_table(EVERYTHING.drop_columns(["time"]), tmp_path / "given.parquet")
     frame = spark.read.parquet(str(tmp_path / "given.parquet"))
