@@ -48,7 +48,7 @@ check: $(DEV) ## Format, lint, types, layers, definitions.
 check-assets: $(DEV) ## Materialize the demo dataflows and run their asset checks; fails when a check fails.
 	$(BIN)/python -m dataset_export_tests.check_assets
 
-bench: $(DEV) ## Compare staging with Spark, DuckDB and polars in one run.
+bench: $(DEV) ## Compare staging with Spark, DuckDB, polars and others in one run (about 25 minutes).
 	$(BIN)/python -m benchmarks.staging
 
 bench-destinations: $(DEV) ## Compare uploads to every kind of destination with the best other clients.
