@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,31 +16,13 @@ from urllib.parse import unquote
 from dataset_export.errors import CorruptFile, NotFound, UnsupportedTable, VersionGone
 from dataset_export.lake.deletion_vectors import DeletionVector, vector_in_log
 from dataset_export.lake.objects import Listed, ObjectFolder
+from dataset_export.lake.signed_changes import Commit, FileAction
 from dataset_export.lake.table import SourceFile, Version
 
 LOG = "_delta_log"
 READERS = 8
 _COMMIT_NAME = re.compile(rf"{LOG}/(\d{{20}})\.json")
 _COMMIT_INFO_BYTES = 16 << 10
-
-
-@dataclass(frozen=True)
-class FileAction:
-    """An add or a remove of a file. `data_change` is false when the commit only moved rows between files. `complete` is
-    false for a remove that tells nothing but the path: older writers leave out size and partition values."""
-
-    file: SourceFile
-    adds: bool
-    data_change: bool
-    complete: bool
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One commit: its number and its file actions."""
-
-    number: int
-    actions: list[FileAction] = field(default_factory=list[FileAction])
 
 
 class DeltaLog:

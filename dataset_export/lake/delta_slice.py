@@ -28,22 +28,20 @@ Removed files must exist physically for the comparison, and appended files that 
 both for the table's retention time after the commit that removed them; `open` tells when a vacuum was faster.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dataset_export.lake.deletion_vectors import vector_of
-from dataset_export.lake.delta_log import READERS, Commit, FileAction
+from dataset_export.lake.delta_log import READERS
+from dataset_export.lake.signed_changes import Changes, Commit, Files, key_of, sharing_rows
 from dataset_export.lake.table import Slice, SourceFile
 
 if TYPE_CHECKING:
     import numpy as np
 
-Files = Mapping[str, SourceFile]
-Key = tuple[str, str | None]
 DeletedRows = Callable[[str], "np.ndarray"]
 """The positions that a `SourceFile.deletes` stands for."""
 
@@ -67,91 +65,17 @@ def slice_between(
         exact_partitions: partition columns of which equal values always have equal text.
         deleted_rows: asked only for files that had a deletion vector and now have another one.
     """
-    changes = _Changes()
+    changes = Changes()
     for commit in commits:
         changes.count(commit.actions)
     after, before = changes.added(), changes.removed()
     if not changes.whole_files():
         before, after = live_at(lower), live_at(upper)
-    elif changes.unknown & {_key(file) for file in before.values()}:
+    elif changes.unknown & {key_of(file) for file in before.values()}:
         known = live_at(lower)
         before = {path: known.get(path, file) for path, file in before.items()}
     added, removed = _difference(before, after, deleted_rows)
-    return Slice(lower, upper, tuple(added), tuple(_sharing_rows(removed, added, exact_partitions)))
-
-
-class _Changes:
-    """Files, each with the deletion vector it had, with the sign they count with: +1 added, -1 removed, 0 cancelled
-    out."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
-        self._files: dict[Key, SourceFile] = {}
-        self.unknown: set[Key] = set()
-        """Removed files of which neither size nor partition is known."""
-
-    def count(self, actions: list[FileAction]) -> None:
-        """Take in one commit."""
-        for action in actions:
-            key = _key(action.file)
-            if action.complete and (action.adds or key not in self._files):
-                self._files[key] = action.file
-                self.unknown.discard(key)
-            elif key not in self._files:
-                self._files[key] = action.file
-                self.unknown.add(key)
-        for action in actions:
-            if action.data_change:
-                self._add(action)
-        for rewrite in self._rewrites(actions):
-            gone = [action.file for action in rewrite if not action.adds]
-            if gone and all(self._is_new(file) for file in gone):
-                for action in rewrite:
-                    self._add(action)
-
-    def added(self) -> dict[str, SourceFile]:
-        return self._with_sign(1)
-
-    def removed(self) -> dict[str, SourceFile]:
-        return self._with_sign(-1)
-
-    def whole_files(self) -> bool:
-        """Whether every file counts at most once with each sign, as `Slice` can say."""
-        return all(
-            sum(count for count in counts.values() if count * sign > 0) * sign <= 1
-            for counts in self._counts.values()
-            for sign in (1, -1)
-        )
-
-    def _add(self, action: FileAction) -> None:
-        self._counts[action.file.path][action.file.deletes] += 1 if action.adds else -1
-
-    def _is_new(self, file: SourceFile) -> bool:
-        """Whether all that the range has of a file is that it was added."""
-        counts = {vector: count for vector, count in self._counts[file.path].items() if count}
-        return counts == {file.deletes: 1}
-
-    def _with_sign(self, sign: int) -> dict[str, SourceFile]:
-        return {
-            path: self._files[path, vector]
-            for path, counts in self._counts.items()
-            for vector, count in counts.items()
-            if count * sign > 0
-        }
-
-    def _rewrites(self, actions: list[FileAction]) -> Iterable[list[FileAction]]:
-        """The actions without data change, by partition; all together when a partition is not known."""
-        moved = [action for action in actions if not action.data_change]
-        if any(_key(action.file) in self.unknown for action in moved):
-            return [moved]
-        groups: dict[frozenset[tuple[str, str | None]], list[FileAction]] = defaultdict(list)
-        for action in moved:
-            groups[frozenset(self._files[_key(action.file)].partition.items())].append(action)
-        return groups.values()
-
-
-def _key(file: SourceFile) -> Key:
-    return file.path, file.deletes
+    return Slice(lower, upper, tuple(added), tuple(sharing_rows(removed, added, exact_partitions)))
 
 
 def _difference(before: Files, after: Files, deleted_rows: DeletedRows) -> tuple[list[SourceFile], list[SourceFile]]:
@@ -191,16 +115,3 @@ def _changed_rows(deleted_rows: DeletedRows, old: SourceFile, new: SourceFile) -
         replace(new, only=old.deletes, rows=len(earlier) - kept),
         replace(old, only=new.deletes, rows=len(later) - kept),
     )
-
-
-def _sharing_rows(removed: list[SourceFile], added: list[SourceFile], exact: frozenset[str]) -> list[SourceFile]:
-    """The removed files that can hold a row of an added one: their partition values are part of their rows."""
-
-    def values(file: SourceFile) -> tuple[str | None, ...] | None:
-        known = all(name in file.partition for name in exact)
-        return tuple(file.partition[name] for name in sorted(exact)) if known else None
-
-    present = {values(file) for file in added}
-    if None in present:
-        return removed
-    return [file for file in removed if present and (values(file) is None or values(file) in present)]
