@@ -4,37 +4,23 @@ package's own reader of objects (data files).
 What a version is, is told in `iceberg_history`; which files make a slice, and why, in `iceberg_slice`.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dataset_export.errors import CorruptFile, UnsupportedTable, VersionGone
-from dataset_export.lake.delta_log import Commit, FileAction
-from dataset_export.lake.delta_slice import slice_between
+from dataset_export.errors import CorruptFile, VersionGone
 from dataset_export.lake.iceberg_catalog import find
-from dataset_export.lake.iceberg_columns import (
-    arrow_schema,
-    columns_of,
-    exact_partitions,
-    least_timestamp,
-    partition_texts,
-)
-from dataset_export.lake.iceberg_files import IcebergFiles
-from dataset_export.lake.iceberg_history import History, version_of
-from dataset_export.lake.iceberg_manifests import Entry, Manifests
-from dataset_export.lake.iceberg_slice import commits_of, data_manifests, delete_manifests, live_entries
+from dataset_export.lake.iceberg_columns import arrow_schema, columns_of
+from dataset_export.lake.iceberg_deletes import target_in
+from dataset_export.lake.iceberg_history import version_of
+from dataset_export.lake.iceberg_slice import slice_between
+from dataset_export.lake.iceberg_state import State
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import RangedFile
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from pyiceberg.manifest import ManifestFile
-    from pyiceberg.schema import Schema
-    from pyiceberg.table.metadata import TableMetadata
-    from pyiceberg.table.snapshots import Snapshot
 
 
 class IcebergTable:
@@ -42,7 +28,7 @@ class IcebergTable:
 
     def __init__(self, location: TableLocation) -> None:
         self._location = location
-        self._state: _State | None = None
+        self._state: State | None = None
 
     def versions(self, limit: int | None = None) -> list[Version]:
         """The newest versions, newest first; all that the table still has without `limit`."""
@@ -73,20 +59,7 @@ class IcebergTable:
         after = state.history.snapshot(upper)
         if lower is None:
             return Slice(None, upper, tuple(state.live(after).values()))
-        before = state.history.snapshot(lower)
-        path = state.history.between(before, after)
-        if path is None:
-            commits = [_commit(upper, *state.difference(before, after))]
-        else:
-            commits = list(commits_of(path, state.manifests, state.to_file(after)))
-        return slice_between(
-            lower,
-            upper,
-            commits,
-            live_at=lambda version: state.live(state.history.snapshot(version)),
-            exact_partitions=exact_partitions(state.metadata),
-            deleted_rows=_no_deleted_rows,
-        )
+        return slice_between(state, state.history.snapshot(lower), after)
 
     def schema(self, version: int) -> "pa.Schema":
         """The table's schema at a version, partition columns included, in table order."""
@@ -99,7 +72,7 @@ class IcebergTable:
         snapshot = state.history.snapshot(version)
         summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
         total = summary.get("total-records")
-        if total is None or not total.isdigit() or delete_manifests(snapshot, state.manifests):
+        if total is None or not total.isdigit() or state.delete_manifests(snapshot):
             return None
         return int(total)
 
@@ -141,8 +114,17 @@ class IcebergTable:
         return columns_of(state.metadata, schema, file.partition, state.name)
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:
-        """Every row: tables with deleted rows in their files are refused."""
-        return None
+        """Which rows are left by the delete files of the versions that `file` names."""
+        import numpy as np
+
+        texts = [text for text in (file.deletes, file.only) if text is not None]
+        if not texts:
+            return None
+        state = self._at(max(target_in(text, file.path)[0] for text in texts))
+        return RowSelection(
+            dropped=np.empty(0, np.int64) if file.deletes is None else state.deleted_rows(file, file.deletes),
+            only=None if file.only is None else state.deleted_rows(file, file.only),
+        )
 
     def _missing(self, file: SourceFile) -> VersionGone | CorruptFile:
         state = self._refreshed()
@@ -157,100 +139,13 @@ class IcebergTable:
             "from the table"
         )
 
-    def _refreshed(self) -> "_State":
+    def _refreshed(self) -> State:
         found = find(self._location)
         if self._state is None or self._state.metadata != found.metadata:
-            self._state = _State(found.metadata, found.files, self._location)
+            self._state = State(found.metadata, found.files, self._location)
         return self._state
 
-    def _at(self, version: int) -> "_State":
+    def _at(self, version: int) -> State:
         """The table as it was seen last, or anew when that does not have the version."""
         state = self._state
         return state if state is not None and state.history.has(version) else self._refreshed()
-
-
-class _State:
-    """The table by one of its metadata files: immutable, so what was asked once is kept."""
-
-    def __init__(self, metadata: "TableMetadata", files: IcebergFiles, location: TableLocation) -> None:
-        self.metadata = metadata
-        self.files = files
-        self.name = location.uri
-        self.history = History(metadata, self.name)
-        self.manifests = Manifests(files, self.name)
-        self._timestamp_column = location.timestamp_column
-        self._specs = metadata.specs()
-
-    def schema_of(self, snapshot: "Snapshot") -> "Schema":
-        """The schema that was the table's when a snapshot was committed."""
-        found = self.metadata.schema_by_id(snapshot.schema_id) if snapshot.schema_id is not None else None
-        return found if found is not None else self.metadata.schema()
-
-    def live(self, snapshot: "Snapshot") -> dict[str, SourceFile]:
-        """The files of the table at a snapshot by path, in the manifests' order."""
-        self.refuse_deletes(snapshot)
-        return self._files(snapshot, data_manifests(snapshot, self.manifests))
-
-    def difference(self, before: "Snapshot", after: "Snapshot") -> tuple[dict[str, SourceFile], dict[str, SourceFile]]:
-        """The files that only the later of two snapshots has, and those that only the earlier one has."""
-        for snapshot in (before, after):
-            self.refuse_deletes(snapshot)
-        earlier, later = (data_manifests(snapshot, self.manifests) for snapshot in (before, after))
-        shared = {one.manifest_path for one in earlier} & {one.manifest_path for one in later}
-        gone = self._files(before, [one for one in earlier if one.manifest_path not in shared])
-        new = self._files(after, [one for one in later if one.manifest_path not in shared])
-        both = gone.keys() & new.keys()
-        return (
-            {path: file for path, file in new.items() if path not in both},
-            {path: file for path, file in gone.items() if path not in both},
-        )
-
-    def to_file(self, snapshot: "Snapshot") -> "Callable[[Entry], SourceFile]":
-        """What makes of a manifest's entry a file of the table. Raises UnsupportedTable for one that is not parquet."""
-        schema = self.schema_of(snapshot)
-
-        def convert(entry: Entry) -> SourceFile:
-            if entry.form != "PARQUET":
-                raise UnsupportedTable(
-                    f"the table {self.name} has the {entry.form} file {entry.path}, and only parquet files are read: rewrite the "
-                    "table's files as parquet (write.format.default)"
-                )
-            return SourceFile(
-                path=entry.path,
-                bytes=entry.bytes,
-                rows=entry.rows,
-                partition=partition_texts(entry, self._specs[entry.spec_id], self.metadata.schema()),
-                min_timestamp=least_timestamp(entry, schema, self._timestamp_column),
-            )
-
-        return convert
-
-    def refuse_deletes(self, snapshot: "Snapshot") -> None:
-        """Raise UnsupportedTable when rows of a snapshot's files are deleted."""
-        if delete_manifests(snapshot, self.manifests):
-            raise UnsupportedTable(
-                f"the table {self.name} has delete files, so its data files hold deleted rows: rewrite them (CALL "
-                "system.rewrite_data_files) and set write.delete.mode, write.update.mode and write.merge.mode to copy-on-write"
-            )
-
-    def _files(self, snapshot: "Snapshot", manifests: "list[ManifestFile]") -> dict[str, SourceFile]:
-        convert = self.to_file(snapshot)
-        found: dict[str, SourceFile] = {}
-        for entry in live_entries(self.manifests, manifests):
-            if entry.path in found:
-                raise UnsupportedTable(
-                    f"the table {self.name} has the file {entry.path} twice, so which of its rows are new cannot be told: "
-                    "delete it from the table and add it once"
-                )
-            found[entry.path] = convert(entry)
-        return found
-
-
-def _commit(number: int, added: dict[str, SourceFile], removed: dict[str, SourceFile]) -> Commit:
-    """A difference of two states as if one commit had made it."""
-    signed = [(file, True) for file in added.values()] + [(file, False) for file in removed.values()]
-    return Commit(number, [FileAction(file, adds=adds, data_change=True, complete=True) for file, adds in signed])
-
-
-def _no_deleted_rows(_: str) -> "np.ndarray":
-    raise AssertionError("files with deleted rows are refused")

@@ -11,6 +11,7 @@ from dataset_export.lake.table import FileColumns
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.manifest import ManifestFile
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
@@ -110,6 +111,64 @@ def least_timestamp(entry: Entry, schema: "Schema", column: str | None) -> str |
         return (_EPOCH + moment).isoformat()
     except OverflowError:
         return None
+
+
+def field_kind(schema: "Schema", metadata: "TableMetadata", field_id: int, table: str) -> "tuple[str, pa.DataType]":
+    """Name and type of a column, or of a field inside a struct, by its id; of one that was dropped, by the schema that had it
+    last.
+
+    Raises:
+        UnsupportedTable: no schema of the table has it.
+    """
+    import pyarrow as pa
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    for known in (schema, *reversed(metadata.schemas)):
+        field = _find(known, field_id)
+        if field is not None:
+            kind = _small(schema_to_pyarrow(field.field_type))
+            return field.name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    raise UnsupportedTable(
+        f"an equality delete of the table {table} compares the field {field_id}, which no schema of the table has: rewrite its data files, "
+        "which applies its deletes (CALL system.rewrite_data_files)"
+    )
+
+
+def mapped_path(metadata: "TableMetadata", field_id: int) -> tuple[str, ...] | None:
+    """The path of a field in files without field ids; None when the table does not say."""
+
+    def search(fields: Any, around: tuple[str, ...]) -> tuple[str, ...] | None:
+        for field in fields:
+            for name in field.names:
+                path = (*around, name)
+                found = path if field.field_id == field_id else search(field.fields, path)
+                if found is not None:
+                    return found
+        return None
+
+    mapping = metadata.name_mapping()
+    return search(mapping.root, ()) if mapping is not None else None
+
+
+def admits(
+    manifest: "ManifestFile", spec: "PartitionSpec", metadata: "TableMetadata", partition: tuple[Any, ...]
+) -> bool:
+    """Whether a manifest may have files of a partition, by its summary of them."""
+    from pyiceberg.conversions import from_bytes
+
+    summaries = manifest.partitions or []
+    try:
+        kinds = [field.field_type for field in spec.partition_type(metadata.schema()).fields]
+        for summary, kind, value in zip(summaries, kinds, partition, strict=False):
+            bounds = summary.lower_bound, summary.upper_bound
+            if value is None or None in bounds or isinstance(value, float):
+                continue
+            least, most = (from_bytes(kind, bound or b"") for bound in bounds)  # pyright: ignore[reportArgumentType]
+            if not least <= value <= most:
+                return False
+    except (TypeError, ValueError):
+        return True  # values of a column that is gone, or that do not compare: the manifest is read
+    return True
 
 
 def _missing(schema: "Schema", partition: Mapping[str, str | None], table: str) -> "Iterator[tuple[str, pa.Scalar]]":

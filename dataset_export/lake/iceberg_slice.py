@@ -11,72 +11,132 @@ snapshot changed stands in the manifests that it added; no other manifest is rea
 
 pyiceberg's own incremental scan passes over every snapshot that is no append, and so would this export over what they added.
 
-When `lower` is no ancestor of `upper` (`main` was rolled back after `lower` was exported), or snapshots in between have expired,
-the states themselves are compared; manifests that both have are not read. That is right for any two snapshots, and may read
-all that compaction touched.
+When that does not do, the states themselves are compared, which is right for any two snapshots and may read all that
+compaction touched; manifests that both have are not read. It is done when
+
+* delete files came or went in between: a file that both states have then counts with the rows that only the later deletes
+  mark (removed) and those that only the earlier ones mark (back again), never whole; manifests that both have are read as
+  far as the partitions of those delete files go;
+* `lower` is no ancestor of `upper`, since `main` was rolled back after `lower` was exported;
+* snapshots in between have expired, or a file counts twice.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dataset_export.lake.delta_log import Commit, FileAction
+from dataset_export.lake.iceberg_columns import admits, exact_partitions
+from dataset_export.lake.iceberg_deletes import key_of, target_of
 from dataset_export.lake.iceberg_history import number_of
-from dataset_export.lake.iceberg_manifests import Entry, Manifests, Status
-from dataset_export.lake.table import SourceFile
+from dataset_export.lake.iceberg_manifests import Entry, Status
+from dataset_export.lake.iceberg_state import State
+from dataset_export.lake.signed_changes import Changes, FileAction, sharing_rows
+from dataset_export.lake.table import Slice, SourceFile
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table.snapshots import Snapshot
 
-_DATA, _DELETES = 0, 1
-"""What is in a manifest."""
-
-ToFile = Callable[[Entry], SourceFile]
+Files = list[SourceFile]
 
 
-def commits_of(snapshots: "list[Snapshot]", manifests: Manifests, to_file: ToFile) -> Iterator[Commit]:
-    """What snapshots changed, those that only append together. `snapshots` follow each other."""
+def slice_between(state: State, before: "Snapshot", after: "Snapshot") -> Slice:
+    """The slice between two snapshots; `before` may be any that the table has."""
+    added, removed = _by_changes(state, before, after) or _by_states(state, before, after)
+    keys = exact_partitions(state.metadata)
+    for file in (*added, *removed):
+        keys &= file.partition.keys()
+    return Slice(number_of(before), number_of(after), tuple(added), tuple(sharing_rows(removed, added, keys)))
+
+
+def _by_changes(state: State, before: "Snapshot", after: "Snapshot") -> tuple[Files, Files] | None:
+    """What the snapshots in between sum up to; None when that cannot be said by files."""
+    between = state.history.between(before, after)
+    if between is None:
+        return None
+    runs = list(_runs(between))
+    deletes = _paths(state.delete_manifests(before))
+    changes = Changes()
+    for run in runs:
+        if _paths(state.delete_manifests(run[-1])) != deletes:
+            return None
+        changes.count(_actions(state, run, after))
+    if not changes.whole_files():
+        return None
+    return list(changes.added().values()), list(changes.removed().values())
+
+
+def _runs(snapshots: "list[Snapshot]") -> "Iterator[list[Snapshot]]":
+    """Snapshots that only append together, each of the others alone."""
     for appends, run in groupby(snapshots, key=lambda snapshot: _operation(snapshot) == "append"):
         members = list(run)
-        for part in [members] if appends else [[one] for one in members]:
-            entries = list(_changed(part, manifests))
-            moves = _operation(part[-1]) == "replace"
-            if moves and len({entry.spec_id for entry in entries}) > 1:
-                continue
-            actions = [
-                FileAction(to_file(entry), adds=entry.is_live, data_change=not moves, complete=True)
-                for entry in entries
-            ]
-            yield Commit(number_of(part[-1]), actions)
+        yield from [members] if appends else [[one] for one in members]
 
 
-def data_manifests(snapshot: "Snapshot", manifests: Manifests) -> "list[ManifestFile]":
-    """The manifests of a snapshot that have data files."""
-    return [one for one in manifests.of(snapshot) if one.content == _DATA]
-
-
-def delete_manifests(snapshot: "Snapshot", manifests: Manifests) -> "list[ManifestFile]":
-    """The manifests of a snapshot that have delete files which count."""
+def _actions(state: State, run: "list[Snapshot]", after: "Snapshot") -> list[FileAction]:
+    """What a run of snapshots did to files. Deletes are those of `after`: of a range in which none came and none went."""
+    entries = list(_changed(state, run))
+    moves = _operation(run[-1]) == "replace"
+    if moves and len({entry.spec_id for entry in entries}) > 1:
+        return []
     return [
-        one
-        for one in manifests.of(snapshot)
-        if one.content == _DELETES and (one.has_added_files() or one.has_existing_files())
+        FileAction(state.file(entry, after), adds=entry.is_live, data_change=not moves, complete=True)
+        for entry in entries
     ]
 
 
-def live_entries(manifests: Manifests, wanted: "Iterable[ManifestFile]") -> Iterator[Entry]:
-    """The files of manifests that belong to the table."""
-    return (entry for entry in manifests.entries(wanted) if entry.is_live)
-
-
-def _changed(run: "list[Snapshot]", manifests: Manifests) -> Iterator[Entry]:
+def _changed(state: State, run: "list[Snapshot]") -> Iterator[Entry]:
     ids = {snapshot.snapshot_id for snapshot in run}
-    wanted = [one for one in data_manifests(run[-1], manifests) if one.added_snapshot_id in ids]
-    for entry in manifests.entries(wanted):
+    wanted = [one for one in state.data_manifests(run[-1]) if one.added_snapshot_id in ids]
+    for entry in state.manifests.entries(wanted):
         # A manifest also repeats files of before; and what an append deletes, which none should, is not passed over.
         if entry.snapshot_id in ids and (entry.status is not Status.EXISTING or len(ids) > 1):
             yield entry
+
+
+def _by_states(state: State, before: "Snapshot", after: "Snapshot") -> tuple[Files, Files]:
+    """What only the later of two states has, and what only the earlier one has, by files or by rows of them."""
+    earlier, later = state.data_manifests(before), state.data_manifests(after)
+    shared = _paths(earlier) & _paths(later)
+    touched = {one.manifest_path for one in _touched(state, before, after, earlier) if one.manifest_path in shared}
+    old = state.data_entries(one for one in earlier if one.manifest_path not in shared - touched)
+    new = state.data_entries(one for one in later if one.manifest_path not in shared - touched)
+    added = [state.file(entry, after) for path, entry in new.items() if path not in old]
+    removed = [state.file(entry, before) for path, entry in old.items() if path not in new]
+    for path in old.keys() & new.keys():
+        earlier_keys, later_keys = (
+            {key_of(one) for one in state.delete_files(snapshot).applying(target_of(entry))}
+            for snapshot, entry in ((before, old[path]), (after, new[path]))
+        )
+        was, now = state.file(old[path], before), state.file(new[path], after)
+        if later_keys - earlier_keys:
+            removed.append(replace(was, only=now.deletes, rows=None))
+        if earlier_keys - later_keys:
+            added.append(replace(now, only=was.deletes, rows=None))
+    return added, removed
+
+
+def _touched(
+    state: State, before: "Snapshot", after: "Snapshot", manifests: "Iterable[ManifestFile]"
+) -> "Iterator[ManifestFile]":
+    """Those of the manifests that may have data files to which other deletes apply at one snapshot than at the other."""
+    if _paths(state.delete_manifests(before)) == _paths(state.delete_manifests(after)):
+        return
+    earlier, later = ({key_of(one): one for one in state.delete_entries(snapshot)} for snapshot in (before, after))
+    changed = [earlier.get(key) or later[key] for key in earlier.keys() ^ later.keys()]
+    where = {(one.spec_id, one.partition) for one in changed}
+    specs = state.metadata.specs()
+    everywhere = any(specs[spec_id].is_unpartitioned() for spec_id, _ in where)
+    for manifest in manifests:
+        spec_id = manifest.partition_spec_id
+        partitions: list[Any] = [partition for of, partition in where if of == spec_id]
+        if everywhere or any(admits(manifest, specs[spec_id], state.metadata, one) for one in partitions):
+            yield manifest
+
+
+def _paths(manifests: "Iterable[ManifestFile]") -> set[str]:
+    return {one.manifest_path for one in manifests}
 
 
 def _operation(snapshot: "Snapshot") -> str:

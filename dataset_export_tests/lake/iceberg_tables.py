@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class IcebergBuilder:
                 partition(update)
         self.live: dict[str, Placed] = {}
         self.states: dict[int, Counter[str]] = {}
+        self.placed: dict[int, dict[str, Placed]] = {}
 
     def close(self) -> None:
         self.catalog.close()
@@ -100,6 +102,12 @@ class IcebergBuilder:
     def state(self, version: int | None) -> "Counter[str]":
         """The rows of the table at a version."""
         return Counter() if version is None else self.states[version]
+
+    @property
+    def reads_by_itself(self) -> bool:
+        """Whether pyiceberg can read the newest version."""
+        deletes = self.entries(ManifestContent.DELETES)
+        return all(entry.data_file.content != DataFileContent.EQUALITY_DELETES for entry in deletes)
 
     # Commits of pyiceberg
 
@@ -128,6 +136,7 @@ class IcebergBuilder:
     def rollback(self, version: int) -> int:
         with self.raw().manage_snapshots() as manage:
             manage.rollback_to_snapshot(self.snapshot(version).snapshot_id)
+        self.live = deepcopy(self.placed[version])
         return self.seen()
 
     def expire(self, *versions: int) -> None:
@@ -294,6 +303,7 @@ class IcebergBuilder:
                 self.live[path] = [shown(row) for row in pq.read_table(file).to_pylist()]
         self.live = {path: placed for path, placed in self.live.items() if path in paths}
         self.states[self.version] = Counter(row for placed in self.live.values() for row in placed if row is not None)
+        self.placed[self.version] = deepcopy(self.live)
         return self.version
 
     def edit_metadata(self, edit: Callable[[dict[str, Any]], object]) -> None:
