@@ -6,13 +6,14 @@ from typing import Any
 import dagster as dg
 
 from dataset_export.destinations.contract import Store
-from dataset_export.errors import ExportError, NotFound
+from dataset_export.errors import ExportError, NotFound, TransientError
 from dataset_export.export.dataflow import Dataflow, Dataset
 from dataset_export.export.destination_ledger import at_destination
 from dataset_export.export.manifest import Manifest, require_manifest
 from dataset_export.export.schedule import parse_export_time
 from dataset_export.export.verify import Finding, State, verify
 from dataset_export.lake.open import open_table
+from dataset_export.orchestration.failures import MAX_RETRIES, reported
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.names import export_key, op_name
 
@@ -66,16 +67,18 @@ def export_checks(
         try:
             manifest = _recorded_manifest(context, dataflow, dataset, store)
             findings = verify(store, manifest, deep=True) if selected != {SCHEMA_UNCHANGED} else []
+            answers = {
+                FILES_MATCH_MANIFEST: lambda: _files_match(key, store, manifest, findings),
+                RECORDS_RECONCILE: lambda: _records_reconcile(key, dataset, manifest, findings),
+                SCHEMA_UNCHANGED: lambda: _schema_unchanged(key, manifest),
+            }
+            results = [answer() for name, answer in answers.items() if name in selected]
         except ExportError as error:
-            for name in sorted(selected):
-                yield _result(key, name, passed=False, description=str(error))
-            return
-        if FILES_MATCH_MANIFEST in selected:
-            yield _files_match(key, store, manifest, findings)
-        if RECORDS_RECONCILE in selected:
-            yield _records_reconcile(key, dataset, manifest, findings)
-        if SCHEMA_UNCHANGED in selected:
-            yield _schema_unchanged(key, manifest)
+            if isinstance(error, TransientError) and context.retry_number < MAX_RETRIES:
+                with reported(context.retry_number):
+                    raise
+            results = [_result(key, name, passed=False, description=str(error)) for name in sorted(selected)]
+        yield from results
 
     return check
 
@@ -96,6 +99,8 @@ def _records_reconcile(
 ) -> dg.AssetCheckResult:
     try:
         expected = _slice_rows(dataset, manifest)
+    except TransientError:
+        raise  # that the lake cannot be reached says nothing about the export
     except ExportError as error:
         return _result(key, RECORDS_RECONCILE, passed=False, description=str(error))
     document = manifest.document

@@ -378,6 +378,27 @@ def test_s8_a_failure_that_stays_ends_the_run_after_some_retries(world: World) -
     assert world.watched.calls["check"] == failures.MAX_RETRIES + 1
 
 
+@pytest.mark.parametrize("failures_in_a_row", [2, 100])
+def test_s8_a_check_that_cannot_read_now_is_tried_again_before_it_fails(
+    world: World, failures_in_a_row: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.001)
+    left = [TransientError("the network is down")] * failures_in_a_row
+
+    def fail(name: str, argument: Any) -> None:
+        if name == "open" and ".parquet" in argument and left:
+            raise left.pop()
+
+    world.watched.hook = fail
+    result = world.run()
+    assert result.success is (failures_in_a_row == 2)
+    found = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert set(found) == set(CHECKS)
+    for check in found.values():
+        assert check.passed is result.success
+        assert result.success or check.description == "the network is down"
+
+
 def test_s8_a_permanent_error_is_not_retried_and_says_what_is_wrong(world: World) -> None:
     def refuse(name: str, argument: Any) -> None:
         if name == "check":
