@@ -12,7 +12,7 @@ DEV := $(VENV)/dev.stamp
 # A worker for each core, with test servers of its own.
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo ui test servers test-slow soak test-failed check check-assets bench bench-destinations format lock clean help
+.PHONY: demo ui test servers test-slow soak soak-short test-failed check check-assets bench bench-destinations format lock clean help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,6 +36,9 @@ test-failed: $(DEV) ## What failed in the last run of tests, slower ones too, on
 
 soak: $(DEV) ## A simulated quarter of twelve dataflows in fast time: about an hour.
 	$(BIN)/python -m dataset_export_tests.soak --days 90
+
+soak-short: $(DEV) ## The same for a week, in which everything happens once: some minutes.
+	$(BIN)/python -m dataset_export_tests.soak --days 7
 
 check: $(DEV) ## Format, lint, types, layers, definitions.
 	$(BIN)/ruff format --check .

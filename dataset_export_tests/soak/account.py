@@ -1,7 +1,7 @@
-"""At the end: every export that was due is there, and every row exactly once."""
+"""At the end: every export that was due is there, every row exactly once, and what was left out is said."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -9,81 +9,74 @@ from dataset_export.destinations.local import LocalStore
 from dataset_export.export.manifest import Manifest
 from dataset_export_tests.export.exporter import live_manifests, named_files, rows_of, staged_files, visible_data_files
 from dataset_export_tests.soak.declarations import Flow
+from dataset_export_tests.soak.facts import Facts
 from dataset_export_tests.soak.lake import GrowingTable
 
+SHOWN = 3
 
-def complaints(
-    delivery: Path,
-    declared: Iterable[Flow],
-    lake: Mapping[str, GrowingTable],
-    until: datetime,
-    interrupted: Collection[str] = (),
-) -> list[str]:
-    """What is wrong with the deliveries, in words; empty when all is right.
+
+def wrong_deliveries(delivery: Path, facts: Facts, lake: Mapping[str, GrowingTable], until: datetime) -> Iterator[str]:
+    """What is wrong with the deliveries, in words; nothing when all is right.
 
     Args:
         delivery: the folders of the destinations.
-        declared: the dataflows as they are in the end.
+        facts: what has happened, and the dataflows as they are in the end.
         lake: the tables.
         until: when the simulation ended.
-        interrupted: dataflows that lost a dataset for a while: what passed meanwhile comes with a later export.
     """
-    found: list[str] = []
     by_export: dict[tuple[str, str], list[Manifest]] = {}
     stores = {folder.name: LocalStore(folder) for folder in sorted(delivery.iterdir())}
     for name, store in stores.items():
         for manifest in live_manifests(store):
-            by_export.setdefault((manifest.document["dataflow"], manifest.document["dataset"]["id"]), []).append(
-                manifest
-            )
-        if visible_data_files(store) != named_files(store):
-            strays = visible_data_files(store) ^ named_files(store)
-            found.append(
-                f"{name}: {len(strays)} file(s) that no manifest names, or that are missing: {sorted(strays)[:3]}"
-            )
+            export = manifest.document["dataflow"], manifest.document["dataset"]["id"]
+            by_export.setdefault(export, []).append(manifest)
+        if strays := visible_data_files(store) ^ named_files(store):
+            yield f"{name}: {len(strays)} file(s) that no manifest names, or that are missing: {sorted(strays)[:SHOWN]}"
         if left := staged_files(store):
-            found.append(f"{name}: {len(left)} staged file(s) are left")
-    for flow in declared:
+            yield f"{name}: {len(left)} staged file(s) are left: {left[:SHOWN]}"
+    for flow in facts.declared.values():
+        due = set(flow.due(until))
+        missing = facts.missing(flow, due)
         for dataset in flow.datasets:
             manifests = by_export.get((flow.name, dataset), [])
-            found += _of_one(
-                stores[flow.destination], flow, dataset, manifests, lake[dataset], until, flow.name in interrupted
+            times = Counter(manifest.export_time for manifest in manifests)
+            what = f"{flow.name}/{dataset}"
+            if lost := [f"{one:%Y-%m-%d %H:%M}" for one in sorted(missing) if dataset in missing[one]]:
+                yield f"{what}: {len(lost)} export time(s) are missing: {lost[:SHOWN]}"
+            if surplus := [f"{one:%Y-%m-%d %H:%M}" for one in times if one not in due]:
+                yield f"{what}: {len(surplus)} export time(s) were never due: {surplus[:SHOWN]}"
+            if doubled := [f"{one:%Y-%m-%d %H:%M}" for one, count in times.items() if count > 1]:
+                yield f"{what}: {len(doubled)} export time(s) have several manifests: {doubled[:SHOWN]}"
+            if set(times) != set(facts.delivered(flow.name, dataset)):
+                yield f"{what}: the export times with a manifest are not those that are materialized"
+            for wrong in _wrong_rows(
+                stores[flow.destination], delivery / flow.destination, flow, manifests, lake[dataset]
+            ):
+                yield f"{what} at {wrong}"
+
+
+def _wrong_rows(
+    store: LocalStore, folder: Path, flow: Flow, manifests: list[Manifest], table: GrowingTable
+) -> Iterator[str]:
+    """In the order in which they were delivered: each export has what came since the latest export time so far; one of an
+    earlier export time has nothing left to deliver."""
+    latest: datetime | None = None
+    for manifest in sorted(manifests, key=lambda one: (folder / one.path).stat().st_mtime_ns):
+        moment = manifest.export_time
+        after = None if flow.full else latest
+        commits = table.between(after, moment)
+        ids = [one for commit in commits for one in commit.ids]
+        expected = Counter(one for one in ids if one not in table.too_old)
+        found = rows_of(store, manifest)
+        if found != expected:
+            yield (
+                f"{moment:%Y-%m-%d %H:%M}: {(expected - found).total()} row(s) missing, "
+                f"{(found - expected).total()} too many"
             )
-    return found
-
-
-def _of_one(
-    store: LocalStore,
-    flow: Flow,
-    dataset: str,
-    manifests: list[Manifest],
-    table: GrowingTable,
-    until: datetime,
-    interrupted: bool,
-) -> list[str]:
-    what = f"{flow.name}/{dataset}"
-    times = [manifest.export_time for manifest in manifests]
-    due = list(flow.due(until))
-    whole = set(times) <= set(due) and times[-1:] == due[-1:] and len(set(times)) == len(times)
-    if not (whole if interrupted else times == due):
-        missing, surplus = sorted(set(due) - set(times)), sorted(set(times) - set(due))
-        doubled = [time for time, count in Counter(times).items() if count > 1]
-        return [
-            f"{what}: {len(missing)} missing {missing[:3]}, {len(surplus)} surplus {surplus[:3]}, doubled {doubled[:3]}"
-        ]
-    if flow.full:
-        return [
-            f"{what} at {manifest.export_time}: not the whole table"
-            for manifest in manifests
-            if rows_of(store, manifest) != Counter(table.ids_before(manifest.export_time))
-        ]
-    seen: Counter[int] = Counter()
-    for manifest in manifests:
-        seen += rows_of(store, manifest)
-        expected = Counter(table.ids_before(manifest.export_time))
-        if seen != expected:
-            return [
-                f"{what} up to {manifest.export_time}: {(expected - seen).total()} row(s) missing, "
-                f"{(seen - expected).total()} too many"
-            ]
-    return []
+        said = sum(item["recordCount"] for item in manifest.document["excludedRecords"])
+        if said != len(ids) - expected.total():
+            yield f"{moment:%Y-%m-%d %H:%M}: {said} row(s) are said to be left out, of {len(ids) - expected.total()}"
+        columns = tuple(column["name"] for column in manifest.document["schema"])
+        if columns != table.columns_before(moment) and (latest is None or moment > latest):
+            yield f"{moment:%Y-%m-%d %H:%M}: the columns are {columns}, not {table.columns_before(moment)}"
+        latest = moment if latest is None else max(latest, moment)

@@ -1,7 +1,9 @@
 """Destinations that fail: outages that last for hours, and single calls that break off."""
 
 import random
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,31 +11,59 @@ from typing import Any
 from dataset_export.destinations.contract import Store
 from dataset_export.destinations.local import LocalDestination, LocalStore
 from dataset_export.errors import AccessDenied, TransientError
+from dataset_export_tests.soak.script import Span, within
 
 BREAKING = ("stage", "confirm", "publish", "put", "list", "open", "delete")
 
 
 @dataclass
 class Weather:
-    """What fails when. `outages` are times in which nothing works, by destination."""
+    """What fails when.
 
-    dice: random.Random
+    Chance is drawn for the n-th call of its kind in an hour, so that it falls alike whichever thread comes first.
+
+    Attributes:
+        seed: of what is left to chance.
+        now: the time.
+        outages: when nothing works, by destination.
+        break_off: which share of the calls breaks off.
+        refused: calls in an outage so far.
+        broken: calls that broke off so far.
+    """
+
+    seed: int
     now: Callable[[], datetime]
-    break_off: float = 0.0
-    outages: dict[str, list[tuple[datetime, datetime]]] = field(
-        default_factory=dict[str, list[tuple[datetime, datetime]]]
-    )
+    outages: Mapping[str, Collection[Span]]
+    break_off: float
     refused: int = 0
     broken: int = 0
+    _calls: Counter[str] = field(default_factory=Counter[str])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def shine(self) -> None:
+        """Nothing fails any more."""
+        self.outages, self.break_off = {}, 0.0
+
+    def bad(self, destination: str) -> bool:
+        """Whether nothing works at a destination now."""
+        return within(self.now(), self.outages.get(destination, ()))
 
     def strike(self, destination: str, call: str) -> None:
         """Raise when this call fails: AccessDenied in an outage, TransientError once in a while."""
-        if any(begin <= self.now() < end for begin, end in self.outages.get(destination, ())):
+        if self.bad(destination):
             self.refused += 1
             raise AccessDenied(f"cannot {call} at {destination}: the account is locked; unlock it")
-        if call in BREAKING and self.dice.random() < self.break_off:
+        if call in BREAKING and self.chance(destination, call) < self.break_off:
             self.broken += 1
             raise TransientError(f"cannot {call} at {destination}: the connection broke")
+
+    def chance(self, destination: str, call: str) -> float:
+        """A number below one, another one at each call."""
+        what = f"{self.seed} {self.now():%Y%m%d%H} {destination} {call}"
+        with self._lock:
+            self._calls[what] += 1
+            number = self._calls[what]
+        return random.Random(f"{what} {number}").random()
 
 
 class FailingStore:
@@ -50,7 +80,7 @@ class FailingStore:
             return method
 
         def call(*arguments: Any, **more: Any) -> Any:
-            late = name in {"publish", "put"} and self._weather.dice.random() < 0.5
+            late = name in {"publish", "put"} and self._weather.chance(self._destination, f"{name} is late") < 0.5
             if not late:
                 self._weather.strike(self._destination, name)
             result = method(*arguments, **more)
