@@ -16,13 +16,16 @@ from hashlib import blake2b
 from dataset_export.errors import IntegrityError
 from dataset_export.lake.folder_files import DataFile
 
-CELLS = 36
+CELLS = 48
 """For about twenty differing files; of more, only some or their number is told."""
 
 PER_PART = CELLS // 3
 
+_FIELDS = struct.Struct(">QQQ")
 _RECORD = struct.Struct(">QQQI")
 _CELL = struct.Struct(f">i{_RECORD.size}s")
+
+_PRIME, _FACTOR, _MASK = 2**61 - 1, 0x9E3779B97F4A7C15, 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def difference(recorded: str, files: Iterable[DataFile]) -> Difference | None:
         return None
     came: list[Record] = []
     gone: list[Record] = []
-    while (pure := next((at for at in range(CELLS) if _is_pure(at, counts[at], mixes[at])), None)) is not None:
+    while len(came) + len(gone) < CELLS:
+        pure = next((at for at in range(CELLS) if _is_pure(at, counts[at], mixes[at])), None)
+        if pure is None:
+            break
         mix, sign = mixes[pure], counts[pure]
         record = _record(mix)
         (came if sign > 0 else gone).append(record)
@@ -98,7 +104,9 @@ def _cells(files: Iterable[DataFile]) -> tuple[list[int], list[int]]:
 
 def _mix(record: Record) -> int:
     """A record with a check sum at its end, by which it is known to be alone in a cell."""
-    return int.from_bytes(_RECORD.pack(record.path, record.bytes, record.version, _check(record)), "big")
+    fields = int.from_bytes(_FIELDS.pack(record.path, record.bytes, record.version), "big")
+    # Not a CRC: that of three mixed records is the mix of theirs.
+    return fields << 32 | _spread(fields) >> 32
 
 
 def _record(mix: int) -> Record:
@@ -106,19 +114,20 @@ def _record(mix: int) -> Record:
     return Record(path, size, version)
 
 
-def _check(record: Record) -> int:
-    return zlib.crc32(b"%d %d %d" % (record.path, record.bytes, record.version))
-
-
 def _is_pure(at: int, count: int, mix: int) -> bool:
-    return abs(count) == 1 and mix & 0xFFFFFFFF == _check(_record(mix)) and at in _places(mix)
+    return abs(count) == 1 and mix == _mix(_record(mix)) and at in _places(mix)
 
 
 def _places(mix: int) -> tuple[int, int, int]:
     """The cells of a record, one in each third of them."""
-    digest = blake2b(mix.to_bytes(_RECORD.size, "big"), digest_size=6).digest()
-    first, second, third = struct.unpack(">HHH", digest)
+    spread = _spread(mix)
+    first, second, third = spread >> 48, (spread >> 32) & 0xFFFF, (spread >> 16) & 0xFFFF
     return first % PER_PART, PER_PART + second % PER_PART, 2 * PER_PART + third % PER_PART
+
+
+def _spread(number: int) -> int:
+    """64 bits of which each depends on many of the number."""
+    return (number % _PRIME * _FACTOR) & _MASK
 
 
 def _parsed(text: str) -> list[tuple[int, int]]:

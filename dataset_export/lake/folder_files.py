@@ -43,7 +43,8 @@ class DataFile:
 
 def version_at(moment: datetime) -> int:
     """The number of the version that ends with files of this modification time."""
-    return max(0, (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1))
+    since = moment - EPOCH
+    return max(0, (since.days * 86_400 + since.seconds) * 10**6 + since.microseconds)
 
 
 def moment_of(version: int) -> datetime:
@@ -73,7 +74,7 @@ def data_files(listed: Iterable[Listed], uri: str) -> list[DataFile]:
         if any(segment.startswith((".", "_")) for segment in segments):
             continue
         if entry.bytes:
-            found.append(DataFile(entry.path, entry.bytes, entry.modified.astimezone(UTC)))
+            found.append(DataFile(entry.path, entry.bytes, entry.modified))
         elif entry.path.lower().endswith(ENDINGS):
             raise CorruptFile(f"the file {entry.path} of the folder {uri} is empty: write it again, or remove it")
     return sorted(found, key=lambda file: (file.version, file.path))
