@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from dataset_export.encoding.contract import Target
     from dataset_export.export.dataflow import Dataflow, Dataset
     from dataset_export.export.ledger import Delivered, Ledger
-    from dataset_export.export.plan import Plan, PlannedFile, Request
+    from dataset_export.export.plan import Plan, Request
     from dataset_export.export.schema_change import SchemaChange
+    from dataset_export.export.shards import PlannedFile
     from dataset_export.lake.table import Table
 
 FOOTERS = 200
@@ -205,10 +206,9 @@ def _document(outlook: Outlook) -> dict[str, Any]:
 
 
 def _file_document(file: "PlannedFile", way: str | None) -> dict[str, Any]:
-    rows = [source.rows for source in file.sources]
     return {
         "sources": [source.path for source in file.sources],
         "bytes": file.bytes,
-        "rows": None if None in rows else sum(row for row in rows if row is not None),
+        "rows": file.rows,
         "way": way,
     }

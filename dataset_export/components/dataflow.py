@@ -22,6 +22,7 @@ from dataset_export.components.destination import Destination
 from dataset_export.components.organization import Organization
 from dataset_export.components.scaffold import TemplateScaffolder
 from dataset_export.components.source import Source
+from dataset_export.components.volumes import Volume
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.encoding.encode import check_encoding
 from dataset_export.errors import ConfigError
@@ -29,6 +30,7 @@ from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow as DataflowValue
 from dataset_export.export.dataflow import ExportMode, check_name
 from dataset_export.export.dataflow import Organization as OrganizationValue
+from dataset_export.export.file_shape import FileShape
 from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
 from dataset_export.export.schema_change import OnSchemaChange
@@ -67,6 +69,9 @@ def _time_of_day(written: object) -> object:
 
 
 TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
+
+
+FileBytes = Annotated[Volume, Field(ge=100_000)]
 
 
 class ScheduleAttributes(Attributes):
@@ -118,6 +123,21 @@ class DataflowAttributes(Attributes):
         description="Compression of the files; json takes gzip only. Default: the destination's, or gzip when the "
         "dataflow has a format of its own.",
     )
+    max_rows_per_file: int | None = Field(
+        default=None,
+        gt=0,
+        description="No file has more rows: a larger source file becomes several. Default: no limit.",
+    )
+    max_bytes_per_file: FileBytes | None = Field(
+        default=None,
+        description="No delivered file is larger, whatever its format and compression, but for one whose only row is: a "
+        "number of bytes, or 500 MB in powers of 1000; 100 KB at least. Default: no limit.",
+    )
+    target_bytes_per_file: FileBytes | None = Field(
+        default=None,
+        description="Source files are merged, in the order of their names, as long as they have together no more bytes in "
+        "the lake. At most max_bytes_per_file. Default: each source file is a file of its own.",
+    )
     on_schema_change: OnSchemaChange = Field(
         default=OnSchemaChange.EVOLVE,
         description="When a dataset's columns have changed since its last export. evolve: deliver, and record the change; "
@@ -166,6 +186,7 @@ class _Checked:
 
     schedule: Schedule
     folder: FolderTemplate
+    shape: FileShape
     columns: Mapping[str, Columns]
 
 
@@ -196,8 +217,14 @@ class Dataflow(Declaration):
         schedule = _schedule(attributes.schedule, source)
         with source.blaming("folder"):
             folder = FolderTemplate(attributes.folder)
+        with source.blaming("target_bytes_per_file"):
+            shape = FileShape(
+                max_rows_per_file=attributes.max_rows_per_file,
+                max_bytes_per_file=attributes.max_bytes_per_file,
+                target_bytes_per_file=attributes.target_bytes_per_file,
+            )
         columns = columns_by_dataset(attributes.columns, attributes.datasets, source)
-        return cls(attributes, _Checked(schedule, folder, columns), source)
+        return cls(attributes, _Checked(schedule, folder, shape, columns), source)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The exports with their checks, the job and the schedule."""
@@ -227,6 +254,7 @@ class Dataflow(Declaration):
                 schedule=self._checked.schedule,
                 folder=self._checked.folder,
                 encoding=encoding,
+                shape=self._checked.shape,
                 mode=self.attributes.mode,
                 on_schema_change=self.attributes.on_schema_change,
                 columns=self._checked.columns,

@@ -5,6 +5,7 @@ way that gives the asked-for bytes (design: "How bytes are made").
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Sink = Callable[[bytes | bytearray | memoryview], object]
 """Takes the encoded bytes, in order; consumes each piece before it returns."""
+
+OpenSink = Callable[[int], AbstractContextManager[Sink]]
+"""Begins one of several files, counted from 0. The file is whole when its block ends normally, and nobody's when it is left
+by an exception."""
 
 
 class Format(StrEnum):
@@ -149,6 +154,14 @@ class Source:
     old: int | None = None
     selection: Callable[[], Selection | None] | None = None
     columns: FileColumns | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a file may become: rows, and bytes as the sink is given them. None: as large as it comes."""
+
+    rows: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)

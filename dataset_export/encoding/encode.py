@@ -9,19 +9,22 @@ with store.stage(path) as upload:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dataset_export.encoding.contract import (
     Compression,
     Encoded,
     Encoding,
     Format,
+    Limits,
+    OpenSink,
     Sink,
     Source,
     Target,
     Way,
 )
 from dataset_export.encoding.old_rows import old_rows, without_old_groups
-from dataset_export.encoding.parquet_footer import Footer, read_footer
+from dataset_export.encoding.parquet_footer import Footer, Moved, read_footer
 from dataset_export.errors import ConfigError, UsageError
 
 EXTENSIONS = {
@@ -75,6 +78,76 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
         if way is not Way.REWRITE:
             return page_transcode.write(sources[0], footer, target, sink, way)
     return rewrite.write(sources, target, sink, minus)
+
+
+def encode_files(
+    sources: Sequence[Source], target: Target, limits: Limits, open_sink: OpenSink, *, minus: Sequence[Source] = ()
+) -> list[Encoded]:
+    """Write the rows of `sources` into as many files as the limits ask for, one after the other, in order.
+
+    The same sources give the same files again. Parquet is cut between row groups as far as each of them keeps to the
+    limits, and merged by moving them where all sources have the same columns; else values are encoded again. A file
+    whose only row is larger than the limit is the only one that is.
+
+    Args:
+        sources, target, minus: as in `encode`.
+        limits: what each file keeps to.
+        open_sink: begins a file.
+
+    Returns:
+        What is in each file; for no rows at all one that has none, whether or not its sink was opened. Rows that are in no
+        file are counted with the last.
+
+    Raises: as `encode` does.
+    """
+    from dataset_export.encoding import limited_ndjson, limited_parquet
+
+    check_encoding(target.encoding)
+    if not sources:
+        raise UsageError("There is no source file to encode: an export without rows has no data files.")
+    old = old_rows(sources, minus)
+    if old is not None:
+        return [_dropped(old)]
+    if target.encoding.format is Format.PARQUET and (limits != Limits() or len(sources) > 1):
+        moved = _moved(sources, target, minus)
+        if moved is None or not limited_parquet.is_one_file(moved, limits):
+            if moved is not None and limited_parquet.groups_fit(moved, limits):
+                return limited_parquet.copy(moved, target, limits, open_sink)
+            if limits != Limits():
+                return limited_parquet.rewrite(sources, target, limits, open_sink, minus)
+    elif limits != Limits():
+        return limited_ndjson.write(sources, target, limits, open_sink, minus)
+    with open_sink(0) as sink:
+        return [encode(sources, target, sink, minus=minus)]
+
+
+def _moved(sources: Sequence[Source], target: Target, minus: Sequence[Source]) -> list[Moved] | None:
+    """How the column chunks of every source get into the same files; None when values have to be encoded again."""
+    from dataset_export.encoding import page_transcode
+    from dataset_export.encoding.delivered_columns import same_columns
+    from dataset_export.encoding.joinable import joined
+
+    found: list[Moved] = []
+    for source in sources:
+        if source.old is not None and not minus:
+            found.append(Moved(source, None, Way.DROPPED, source.old))
+            continue
+        way, footer = _aged_way(read_footer(source), source, target, minus)
+        if way is Way.REWRITE or not page_transcode.is_possible(footer):
+            return None
+        # Of many small files, what was read along with the footers would be all of them.
+        light = replace(footer, tail=b"") if len(sources) > 1 else footer
+        found.append(Moved(source, light, Way.ROW_GROUP_COPY if way is Way.PASS_THROUGH else way, footer.left_out))
+    footers = [one.footer for one in found if one.footer is not None]
+    if len(footers) < 2:
+        return found
+    together = joined(footers)
+    if together is None or not same_columns(
+        together[0].metadata.schema.to_arrow_schema(), footers[0].metadata.schema.to_arrow_schema()
+    ):
+        return None
+    common = iter(together)
+    return [one if one.footer is None else replace(one, footer=next(common)) for one in found]
 
 
 def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:

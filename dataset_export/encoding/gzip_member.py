@@ -22,7 +22,7 @@ smaller, or larger."""
 BLOCK = 1 << 20
 """Bytes compressed in one call, at most."""
 
-_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _HISTORY = 8
 """Bytes. One is enough; eight cost nothing."""
 
@@ -53,7 +53,7 @@ class GzipMaker:
         at = 0
         if not self._size:
             first = bytes(view[:_HISTORY])
-            parts += [_HEADER, _stored(first)]
+            parts += [HEADER, _stored(first)]
             self._take(first, self._zlib.crc32(first))
             at = len(first)
         while at < len(view):
@@ -66,14 +66,20 @@ class GzipMaker:
 
     def finish(self) -> bytes:
         """The end of the member. What is compressed after it is another one."""
-        end = (b"" if self._size else _HEADER) + _stored(b"", last=True)
-        end += self._crc.to_bytes(4, "little") + (self._size % 2**32).to_bytes(4, "little")
+        end = (b"" if self._size else HEADER) + gzip_end(self._crc, self._size)
         self._begin()
         return end
 
     def member(self, data: Bytes) -> bytes:
         """The data as one whole member."""
         return self.compress(data) + self.finish()
+
+    def piece(self, data: Bytes) -> bytes:
+        """The data as a piece of a member that needs no other piece: between `HEADER` and `gzip_end` may be any of them.
+        Not while a member is being made."""
+        written = self.compress(data)[len(HEADER) :]
+        self._begin()
+        return written
 
     def _begin(self) -> None:
         self._crc = self._size = 0
@@ -85,6 +91,11 @@ class GzipMaker:
         self._size += size
         kept = bytes(data[-_WINDOW:])
         self._history = kept if size >= _WINDOW else (self._history + kept)[-_WINDOW:]
+
+
+def gzip_end(crc: int, size: int) -> bytes:
+    """The end of a member whose text has this CRC-32 and so many bytes."""
+    return _stored(b"", last=True) + crc.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
 
 
 def _stored(data: bytes, *, last: bool = False) -> bytes:

@@ -88,10 +88,15 @@ def _reduce_orders(footer: Struct, kept: Sequence[bool]) -> None:
     _put_or_drop(footer, FileMetaData.COLUMN_ORDERS, list(compress(orders, kept)))
 
 
+def key_of(note: Struct) -> bytes:
+    """The key of a note beside a footer."""
+    return note.get(_KEY, (BINARY, b""))[1]
+
+
 def reduce_notes(footer: Struct) -> None:
     """Take out what was noted beside the footer, but for `KEPT_KEYS`."""
     notes = footer.structs(FileMetaData.KEY_VALUE_METADATA)
-    left = [note for note in notes if note.get(_KEY, (BINARY, b""))[1] in KEPT_KEYS]
+    left = [note for note in notes if key_of(note) in KEPT_KEYS]
     _put_or_drop(footer, FileMetaData.KEY_VALUE_METADATA, left)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dataset_export.encoding.contract import Source
+from dataset_export.encoding.contract import Source, Way
 from dataset_export.encoding.parquet_input import blamed_on
 from dataset_export.encoding.thrift_compact import Malformed, Struct, read_struct, write_struct
 
@@ -59,6 +59,17 @@ class Footer:
     def copy(self) -> Struct:
         """As a struct of the caller's own. Raises Malformed."""
         return read_struct(self.raw)[0]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A source whose column chunks get into another file as they are, or page by page: its footer less what is not
+    delivered (None: nothing is), what moving takes, and how many of its rows are too old."""
+
+    source: Source
+    footer: Footer | None
+    way: Way
+    left_out: int = 0
 
 
 def read_footer(source: Source) -> Footer:

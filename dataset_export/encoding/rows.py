@@ -7,6 +7,7 @@ the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,22 @@ class Rows:
         for source in self._sources if removed.two_passes else ():
             for _, batch in _read(source, self._read_schema, _all_groups):
                 removed.look_at(batch)
+
+    def range_of(self, delivered: pa.Table) -> tuple[datetime | None, datetime | None]:
+        """Range of the timestamp column over some of the delivered rows; as in `encoded`."""
+        import pyarrow.compute as pc
+
+        path = self._timestamp_path
+        if self._timestamps is None or path is None or not self._projection.keeps(path):
+            return None, None
+        ranges = [
+            pc.call_function("min_max", [self._timestamps.ticks(batch)]).as_py() for batch in delivered.to_batches()
+        ]
+        found = [one for one in ranges if one["min"] is not None]
+        if not found:
+            return None, None
+        moment = self._timestamps.moment
+        return moment(min(one["min"] for one in found)), moment(max(one["max"] for one in found))
 
     @property
     def _timestamp_path(self) -> ColumnPath | None:

@@ -3,6 +3,7 @@ transcoding have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.encoding.contract import Source, Target
@@ -25,9 +26,11 @@ def has_same_rows(metadata: pq.FileMetaData, source: Source, target: Target) -> 
     return column.is_in(metadata.schema.to_arrow_schema()) and column.all_kept(metadata)
 
 
-def timestamp_range(source: Source, metadata: pq.FileMetaData, target: Target) -> tuple[Any, Any]:
-    """Range of the timestamp column over all rows (UTC): from the footer's statistics when they have it, else from the
-    column itself. None twice when there is no such column, no value in it, or it is not delivered as it is."""
+def timestamp_range(
+    source: Source, metadata: pq.FileMetaData, target: Target, groups: Sequence[int] | None = None
+) -> tuple[Any, Any]:
+    """Range of the timestamp column over all rows (UTC), or over those of the row groups that `metadata` has: from the footer's statistics when they have it, else from the
+    column itself, in the `groups` of the source with these numbers. None twice when there is no such column, no value in it, or it is not delivered as it is."""
     if target.rule.timestamp_column is None:
         return None, None
     column = TimestampColumn(target.schema, target.rule)
@@ -35,17 +38,17 @@ def timestamp_range(source: Source, metadata: pq.FileMetaData, target: Target) -
         return None, None
     found = column.range_in(metadata)
     if found is False:
-        found = _range_of_column(source, column)
+        found = _range_of_column(source, column, groups)
     return (column.moment(found[0]), column.moment(found[1])) if isinstance(found, tuple) else (None, None)
 
 
-def _range_of_column(source: Source, column: TimestampColumn) -> tuple[int, int] | None:
+def _range_of_column(source: Source, column: TimestampColumn, groups: Sequence[int] | None) -> tuple[int, int] | None:
     import pyarrow.compute as pc
 
     lows: list[int] = []
     highs: list[int] = []
     with opened(source) as file:
-        for batch in batches(file, [column.path[0]]):
+        for batch in batches(file, [column.path[0]], groups):
             seen = pc.call_function("min_max", [column.ticks(batch)]).as_py()
             if seen["min"] is not None:
                 lows.append(seen["min"])

@@ -14,6 +14,7 @@ from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, UsageError
 from dataset_export.export.columns import Columns
+from dataset_export.export.file_shape import FileShape
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
 from dataset_export.export.schema_change import OnSchemaChange
@@ -210,7 +211,7 @@ class Dataflow:
     """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4).
 
     `owner` answers for it (spec S2): a role, a team or a person; `owners` are whom the UI names besides. `columns` are by
-    the id of a dataset; one that is not there delivers all of its columns.
+    the id of a dataset; one that is not there delivers all of its columns. `shape` is how large its files are.
     """
 
     name: str
@@ -222,6 +223,7 @@ class Dataflow:
     mode: ExportMode = ExportMode.INCREMENTAL
     on_schema_change: OnSchemaChange = OnSchemaChange.EVOLVE
     columns: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
+    shape: FileShape = field(default_factory=FileShape)
     organization: Organization = field(default_factory=Organization)
     owner: str | None = None
     owners: tuple[str, ...] = ()

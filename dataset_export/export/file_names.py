@@ -5,10 +5,13 @@ They are derived from dataflow, dataset, export time and root run id (promise P4
 """
 
 import hashlib
+import re
 from datetime import datetime
 from uuid import UUID
 
 from dataset_export.export.schedule import format_export_time
+
+_NAME = re.compile(r"part-(\d{5,})-tid-\d{19}-[0-9a-f-]{36}-\d+-\d+-c(\d{3,})(\.[A-Za-z0-9.]+)")
 
 
 def name_mark(dataflow: str, dataset: str, export_time: datetime, run_id: str) -> str:
@@ -23,6 +26,18 @@ def file_name(mark: str, ordinal: int, extension: str) -> str:
     """The name of the `ordinal`-th file (from 0) of an export; `extension` begins with a dot."""
     task = int.from_bytes(_digest("task", mark, str(ordinal))[:4], "big") % 900_000 + 100_000
     return f"part-{ordinal:05d}-{mark}-{task}-1-c000{extension}"
+
+
+def part_path(path: str, part: int) -> str:
+    """Where the `part`-th file (from 0) goes of what was planned as one file at `path`: its `c000` counts up."""
+    head, _, tail = path.rpartition("-c000.")
+    return f"{head}-c{part:03d}.{tail}"
+
+
+def place_in_export(name: str) -> tuple[int, int, str] | None:
+    """The ordinal that a file's name begins with, which part of that file it is, and its ending; None for another name."""
+    match = _NAME.fullmatch(name)
+    return (int(match[1]), int(match[2]), match[3]) if match is not None else None
 
 
 def _digest(*parts: str) -> bytes:

@@ -237,6 +237,8 @@ def build_manifest(
     }
     if columns is not None:
         document["columns"] = columns
+    if (shape := dataflow.shape.document) is not None:
+        document["fileShape"] = shape
     if schema_change is not None:
         document["schemaChange"] = schema_change.document
     if (how := encryption(dataflow.destination.recipients)) is not None:

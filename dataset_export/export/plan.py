@@ -34,16 +34,13 @@ from dataset_export.export.manifest import (
     read_manifest,
     schema_columns,
 )
-from dataset_export.export.repair import Depth, Repair, bad_files, live_base, mismatch, ordinals_of
+from dataset_export.export.repair import Depth, Repair, bad_files, live_base, made_together, mismatch, parts_by_ordinal
 from dataset_export.export.schedule import format_export_time
 from dataset_export.export.schema_change import SchemaChange
 from dataset_export.export.schema_contract import hold_to_contract
+from dataset_export.export.shards import PlannedFile, Shard, cut_shards, group_sources
 from dataset_export.export.superseded import files_of_live_exports
-from dataset_export.lake.table import Slice, SourceFile, Table
-
-SHARD_BYTES = 512 << 20
-SHARD_FILES = 64
-"""A shard holds at most so many source bytes (or one file) and files: what a retry repeats at most."""
+from dataset_export.lake.table import Slice, Table
 
 
 @dataclass(frozen=True)
@@ -101,28 +98,6 @@ class Request:
 
     def __str__(self) -> str:
         return f"{self.dataflow.name}/{self.dataset.id} at {format_export_time(self.export_time)}"
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """One delivered file to be made of one source file; of all of them, less `minus`, for a slice with rewrites."""
-
-    path: str
-    sources: tuple[SourceFile, ...]
-    minus: tuple[SourceFile, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Size of the sources."""
-        return sum(source.bytes for source in self.sources)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Files that one worker stages on its own."""
-
-    index: int
-    files: tuple[PlannedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -272,7 +247,6 @@ def repair_plan(request: Request, base: Manifest, resent: list[str], table: Tabl
     """
     plan = describe(request, base.bounds, table)
     files = [file for shard in plan.shards for file in shard.files]
-    counts = {file.path: [source.rows for source in file.sources] for file in files}
     reason = mismatch(
         base,
         {
@@ -280,27 +254,27 @@ def repair_plan(request: Request, base: Manifest, resent: list[str], table: Tabl
             "compression": str(request.dataflow.encoding.compression),
             "encryption": encryption(request.dataflow.destination.recipients),
             "exportMode": str(request.dataflow.mode),
+            "fileShape": request.dataflow.shape.document,
             "columns": plan.columns,
             "schema": plan.schema,
         },
-        {path: None if None in rows else sum(row for row in rows if row is not None) for path, rows in counts.items()},
+        {file.path: file.rows for file in files},
         all_rows=request.not_before is None and not any(file.minus for file in files),
     )
     if reason is not None:
         return None, reason
-    return _only(plan, Repair(ManifestRef(base.path, base.sha256, base.run_id), tuple(resent))), ""
+    return _only(plan, Repair(ManifestRef(base.path, base.sha256, base.run_id), made_together(base, resent))), ""
 
 
 def _only(plan: Plan, repair: Repair) -> Plan:
-    wanted = (ordinals_of(repair.resent) or {}).keys()
-    files = [file for shard in plan.shards for file in shard.files]
-    by_ordinal = ordinals_of(file.path for file in files) or {}
-    resent = {by_ordinal[ordinal] for ordinal in wanted}
+    wanted = parts_by_ordinal(repair.resent) or {}
+    files = parts_by_ordinal(file.path for shard in plan.shards for file in shard.files) or {}
+    again = {path for ordinal in wanted for path in files[ordinal]}
     return replace(
         plan,
-        shards=cut_shards([file for file in files if file.path in resent]),
+        shards=cut_shards(file for shard in plan.shards for file in shard.files if file.path in again),
         repair=repair,
-        repair_note=f"{len(resent)} file(s) sent again, the others kept",
+        repair_note=f"{len(repair.resent)} file(s) sent again, the others kept",
     )
 
 
@@ -349,19 +323,6 @@ def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
     )
 
 
-def cut_shards(files: list[PlannedFile]) -> tuple[Shard, ...]:
-    """Group files, in order, into shards of at most `SHARD_BYTES` source bytes and `SHARD_FILES` files."""
-    groups: list[list[PlannedFile]] = []
-    size = 0
-    for file in files:
-        if not groups or size + file.bytes > SHARD_BYTES or len(groups[-1]) == SHARD_FILES:
-            groups.append([])
-            size = 0
-        groups[-1].append(file)
-        size += file.bytes
-    return tuple(Shard(index, tuple(group)) for index, group in enumerate(groups))
-
-
 def clear_journal(request: Request, ledger: Ledger, store: Store, entries: list[JournalEntry]) -> list[Delivered]:
     """Settle what earlier runs left in the journal, and return complete exports that the ledger does not know.
 
@@ -401,18 +362,10 @@ def _complete(manifest: Manifest | None) -> Plan:
 
 
 def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
-    # In path order: the order of a log changes with its checkpoints, and a retry or a repair must find the same files.
-    added = tuple(sorted(part.added, key=lambda source: (source.path, source.deletes or "", source.only or "")))
-    if part.removed:
-        groups: list[tuple[SourceFile, ...]] = [added] if added else []
-    else:
-        groups = [(source,) for source in added]
-    folder, mark, ending = request.folder, request.mark, request.dataflow.ending
+    folder = f"{request.folder}/" if request.folder else ""
+    mark, ending = request.mark, request.dataflow.ending
+    groups = group_sources(part, request.dataflow.shape.target_bytes_per_file)
     return [
-        PlannedFile(_join(folder, file_name(mark, ordinal, ending)), sources, part.removed)
+        PlannedFile(folder + file_name(mark, ordinal, ending), sources, part.removed)
         for ordinal, sources in enumerate(groups)
     ]
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name

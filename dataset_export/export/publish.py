@@ -104,10 +104,11 @@ def sent_bytes(request: Request, manifest: Manifest, ledger: Ledger) -> int:
 
 
 def _require_all_staged(request: Request, plan: Plan, staged: list[StagedFile]) -> None:
-    planned = sum(len(shard.files) for shard in plan.shards)
-    if len(staged) != planned:
+    planned = {file.path for shard in plan.shards for file in shard.files}
+    made = {file.planned for file in staged}
+    if made != planned or len({(file.planned, file.staged and file.staged.path) for file in staged}) != len(staged):
         raise IntegrityError(
-            f"{request}: {len(staged)} of {planned} files are staged; nothing was made visible, run this export time again"
+            f"{request}: {len(made & planned)} of {len(planned)} files are staged; nothing was made visible, run this export time again"
         )
 
 

@@ -5,22 +5,22 @@ names them and the good files where they are. Then the old manifest and the bad 
 follows manifests sees every row once (promise P7): before the new manifest the old one counts, afterwards the new one.
 
 What a file holds is known by its ordinal, the number at the beginning of its name: the slice is the recorded one, and the
-table's log always gives the same source files for it, in the same order. That is not taken on trust: row counts have to
-agree, for all files when the repair is planned and for those sent again before anything is visible.
+table's log always gives the same source files for it, in the same order. Files of one ordinal, into which limits have cut
+it, are made anew together. That is not taken on trust: row counts have to agree, for all files when the repair is planned
+and for those sent again before anything is visible.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import IntegrityError, StalePlan
+from dataset_export.export.file_names import place_in_export
 from dataset_export.export.ledger import Delivered
 from dataset_export.export.manifest import DeliveredFile, Manifest, ManifestRef, read_manifest, readable_manifest
 from dataset_export.export.verify import State, verify
-
-_NAME = re.compile(r"part-(\d{5,})-tid-\d{19}-[0-9a-f-]{36}-\d+-\d+-c000(\.[A-Za-z0-9.]+)")
 
 OWN_TO_A_MANIFEST = frozenset(
     {
@@ -85,14 +85,21 @@ def bad_files(store: Store, manifest: Manifest, depth: Depth) -> list[DeliveredF
     return [finding.file for finding in findings if finding.state is not State.SAME]
 
 
-def ordinals_of(paths: Iterable[str]) -> dict[int, str] | None:
-    """Paths by their ordinal; None when a name does not say it or two say the same."""
-    found: dict[int, str] = {}
+def parts_by_ordinal(paths: Iterable[str]) -> dict[int, list[str]] | None:
+    """Paths by their ordinal, the parts of each in their order; None when a name does not say it or two say the same."""
+    found: dict[int, dict[int, str]] = {}
     for path in paths:
-        match = _NAME.fullmatch(path.rpartition("/")[2])
-        if match is None or found.setdefault(int(match[1]), path) != path:
+        place = place_in_export(path.rpartition("/")[2])
+        if place is None or found.setdefault(place[0], {}).setdefault(place[1], path) != path:
             return None
-    return found
+    return {ordinal: [parts[part] for part in sorted(parts)] for ordinal, parts in found.items()}
+
+
+def made_together(manifest: Manifest, paths: Iterable[str]) -> tuple[str, ...]:
+    """Some files of a manifest with all others that are parts of the same."""
+    parts = parts_by_ordinal(file.path for file in manifest.files) or {}
+    wanted = parts_by_ordinal(paths) or {}
+    return tuple(path for ordinal in sorted(wanted) for path in parts[ordinal])
 
 
 def mismatch(
@@ -110,18 +117,18 @@ def mismatch(
     for key, value in expected.items():
         if manifest.document.get(key) != value:
             return f"its {key} was {_short(manifest.document.get(key))} and is now {_short(value)}"
-    now = ordinals_of(planned)
-    then = ordinals_of(file.path for file in manifest.files)
+    now = parts_by_ordinal(planned)
+    then = parts_by_ordinal(file.path for file in manifest.files)
     if now is None or then is None:
         return "its files' names do not say which part of the slice they hold"
     rows = {file.path: file.rows for file in manifest.files}
-    for ordinal, path in then.items():
-        if ordinal not in now or _place(now[ordinal]) != _place(path):
+    for ordinal, paths in then.items():
+        if ordinal not in now or any(_place(path) != _place(now[ordinal][0]) for path in paths):
             return "the same slice gives other files or another folder now"
-        known = planned[now[ordinal]]
-        if known is not None and (rows[path] != known if all_rows else rows[path] > known):
+        known, delivered = planned[now[ordinal][0]], sum(rows[path] for path in paths)
+        if known is not None and (delivered != known if all_rows else delivered > known):
             return "the table's log gives other row counts for the same files now"
-    empty = [now[ordinal] for ordinal in now.keys() - then.keys()]
+    empty = [now[ordinal][0] for ordinal in now.keys() - then.keys()]
     if all_rows and any(planned[path] for path in empty):
         return "the same slice gives more files now"
     return None
@@ -133,21 +140,18 @@ def repaired_files(base: Manifest, resent: Sequence[str], made: Sequence[Deliver
     Raises:
         IntegrityError: when what was made has not the rows that were delivered; nothing is visible yet.
     """
-    fresh = ordinals_of(file.path for file in made) or {}
-    by_path = {file.path: file for file in made}
-    files: list[DeliveredFile] = []
-    for file in base.files:
-        if file.path not in resent:
-            files.append(file)
-            continue
-        (ordinal,) = ordinals_of([file.path]) or {-1: ""}
-        new = by_path.get(fresh.get(ordinal, ""))
-        if new is None or _content(new) != _content(file):
+    fresh = parts_by_ordinal(file.path for file in made) or {}
+    by_path = {file.path: file for file in (*base.files, *made)}
+    files = [file for file in base.files if file.path not in resent]
+    for ordinal, paths in (parts_by_ordinal(resent) or {}).items():
+        old = [by_path[path] for path in paths]
+        new = [by_path[path] for path in fresh.get(ordinal, [])]
+        if _content(new) != _content(old):
             raise IntegrityError(
-                f"the table gives {new.rows if new else 0} rows for {file.name}, of which {file.rows} were delivered, or "
-                "another range of timestamps; nothing was made visible, `resend` delivers the whole export time anew"
+                f"the table gives {_rows(new)} rows for {old[0].name}, of which {_rows(old)} were delivered, or another "
+                "range of timestamps; nothing was made visible, `resend` delivers the whole export time anew"
             )
-        files.append(new)
+        files += new
     return files
 
 
@@ -162,14 +166,24 @@ def require_same_export(base: Manifest, repaired: Manifest) -> None:
         )
 
 
-def _content(file: DeliveredFile) -> tuple[int, str | None, str | None]:
-    return file.rows, file.first_timestamp, file.last_timestamp
+def _content(files: Sequence[DeliveredFile]) -> tuple[int, datetime | None, datetime | None]:
+    moments = [
+        datetime.fromisoformat(text)
+        for file in files
+        for text in (file.first_timestamp, file.last_timestamp)
+        if text is not None
+    ]
+    return _rows(files), min(moments, default=None), max(moments, default=None)
+
+
+def _rows(files: Iterable[DeliveredFile]) -> int:
+    return sum(file.rows for file in files)
 
 
 def _place(path: str) -> tuple[str, str]:
     folder, _, name = path.rpartition("/")
-    match = _NAME.fullmatch(name)
-    return folder, match[2] if match else ""
+    place = place_in_export(name)
+    return folder, place[2] if place is not None else ""
 
 
 def _short(value: object) -> str:

@@ -12,10 +12,12 @@ from dataset_export.destinations.contract import Store
 from dataset_export.errors import UsageError
 from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow, Dataset
-from dataset_export.export.plan import Plan, Request, Shard, plan_export
+from dataset_export.export.file_shape import FileShape
+from dataset_export.export.plan import Plan, Request, plan_export
 from dataset_export.export.publish import publish_export, sent_bytes
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import parse_export_time
+from dataset_export.export.shards import Shard
 from dataset_export.export.stage import StagedFile, stage_shard
 from dataset_export.governance.licenses import Licenses
 from dataset_export.governance.limits import too_many_records
@@ -205,7 +207,7 @@ def _staged(context: dg.OpExecutionContext, request: Request, planned: PlannedEx
             shard,
             getattr(context.resources, request.dataflow.destination.id).store(),
             open_table(request.dataset.location()),
-            progress=lambda receipt: _log_progress(request, "staged", files=1, size=_bytes(receipt)),
+            progress=lambda made: _log_progress(request, "staged", files=1, size=sum(map(_bytes, made))),
         )
     context.log.info(f"{request}: shard {shard.index}, {len(receipts)} files, {sum(map(_bytes, receipts)):,} bytes")
     return StagedShard(shard.index, tuple(receipts))
@@ -276,7 +278,8 @@ def _code_version(dataflow: Dataflow, dataset: Dataset) -> str:
     """Another one for every other form that the same rows would be delivered in."""
     columns = dataflow.columns_of(dataset)
     chosen = (str(columns),) if columns != Columns() else ()
-    return " ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for, *chosen))
+    shape = (str(dataflow.shape),) if dataflow.shape != FileShape() else ()
+    return " ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for, *chosen, *shape))
 
 
 def _kind(destination_type: str) -> str:

@@ -13,6 +13,7 @@ from dataset_export.destinations.contract import Store
 from dataset_export.encoding.contract import Encoding
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.export.dataflow import Behavior, Dataflow, Dataset, DestinationInfo, ExportMode
+from dataset_export.export.file_shape import FileShape
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.ledger import Delivered
 from dataset_export.export.manifest import Manifest, parse_manifest
@@ -111,6 +112,7 @@ class Exporter:
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
     format: Literal["delta", "parquet"] = "delta"
+    shape: FileShape = field(default_factory=FileShape)
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -136,6 +138,7 @@ class Exporter:
             schedule=make_schedule(Frequency.CRON, START, cron=self.frequency, end="never"),
             folder=FolderTemplate(self.template),
             encoding=self.encoding,
+            shape=self.shape,
             mode=self.mode,
         )
 

@@ -45,6 +45,10 @@ ON_LOCAL = {"link": 5}
 """How often a first export and a resend of a table of three files take each step; a file is linked in the journal's put,
 in every publish and in the manifest's put."""
 
+SPLIT_ROWS = 2
+SPLIT_FIRST = FIRST | {"stage": 4, "publish": 4}
+"""With so many rows to a file, the first source file becomes two."""
+
 RECOVERIES = ("re-execution", "new run", "sweep")
 
 
@@ -56,9 +60,11 @@ class Case:
     resend: bool
     death: Death
     recovery: str
+    max_rows: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind}-{'resend' if self.resend else 'first'}-{self.death}-{self.recovery.replace(' ', '-')}"
+        what = "resend" if self.resend else "first" if self.max_rows is None else "split"
+        return f"{self.kind}-{what}-{self.death}-{self.recovery.replace(' ', '-')}"
 
 
 def steps_of(kind: str, *, resend: bool) -> dict[str, int]:
@@ -80,7 +86,18 @@ def matrix(kind: str, *, resend: bool) -> Iterator[Case]:
             yield Case(kind, resend, death, recovery)
 
 
+def split_matrix(kind: str) -> Iterator[Case]:
+    """Every death between the first byte of a source file that becomes two and the manifest of both."""
+    number = 0
+    for what in ("stage", "publish", "put-manifest"):
+        for nth in range(1, SPLIT_FIRST[what] + 1):
+            for when in ("before", "after", *(["inside"] if what == "stage" else [])):
+                yield Case(kind, False, Death(what, nth, when), RECOVERIES[number % len(RECOVERIES)], SPLIT_ROWS)
+                number += 1
+
+
 WHOLE = ("local", "amazon_s3")
+SPLIT = [case for kind in WHOLE for case in split_matrix(kind)]
 EVERY = [case for kind in KINDS for resend in (False, True) for case in matrix(kind, resend=resend)]
 
 SAMPLE = [
@@ -96,9 +113,11 @@ CHOSEN = [
     Case("local", True, Death("delete-file", 2, "after"), "new run"),
     Case("amazon_s3", False, Death("stage", 3, "inside"), "sweep"),
     Case("amazon_s3", True, Death("publish", 2, "after"), "new run"),
+    Case("local", False, Death("stage", 2, "inside"), "re-execution", SPLIT_ROWS),
+    Case("amazon_s3", False, Death("publish", 1, "after"), "re-execution", SPLIT_ROWS),
 ]
 
-REST = [case for case in EVERY if case not in CHOSEN]
+REST = [case for case in (*EVERY, *SPLIT) if case not in CHOSEN]
 
 
 def of_cases(cases: list[Case]) -> pytest.MarkDecorator:
@@ -119,7 +138,7 @@ class Executions:
         for ids in FILES:
             self.delta.commit_time(self.delta.append(*ids), datetime(2026, 10, 31, 12, tzinfo=UTC))
 
-    def case(self, place: Place) -> "Stage":
+    def case(self, place: Place, *, max_rows: int | None = None) -> "Stage":
         kind = type(place.destination)
         job = Job(
             home=str(self.home),
@@ -127,6 +146,7 @@ class Executions:
             dataflow=f"case_{next(self._numbers)}",
             destination=f"{kind.__module__}:{kind.__name__}",
             fields=place.destination.model_dump(),
+            max_rows=max_rows,
         )
         return Stage(self, job, place)
 
@@ -222,7 +242,7 @@ def test_p1_to_p6_hold_when_killed_anywhere(executions: Executions, place: Place
 
 
 def check(executions: Executions, place: Place, case: Case) -> None:
-    stage = executions.case(place)
+    stage = executions.case(place, max_rows=case.max_rows)
     before: set[str] = set()
     if case.resend:
         assert stage.run()[0] == 0
@@ -234,7 +254,8 @@ def check(executions: Executions, place: Place, case: Case) -> None:
     assert killed.status is dg.DagsterRunStatus.STARTED
     new = stage.watch.data_files() - before
 
-    _p1_all_or_nothing_was_staged(log, new)
+    files = len(FILES) if case.max_rows is None else SPLIT_FIRST["stage"]
+    _p1_all_or_nothing_was_staged(log, new, files)
     for manifest in live_manifests(stage.store):
         require_whole(stage.store, manifest)  # P2
     _p3_recorded_is_complete(stage)
@@ -254,14 +275,14 @@ def check(executions: Executions, place: Place, case: Case) -> None:
     stage.watch.assert_foreign_untouched()
 
 
-def _p1_all_or_nothing_was_staged(log: list[str], visible: set[str]) -> None:
+def _p1_all_or_nothing_was_staged(log: list[str], visible: set[str], files: int) -> None:
     confirmed = {line.split()[2] for line in log if line.startswith("end confirm ")}
     begun = {line.split()[2] for line in log if line.startswith("begin publish ")}
     ended = {line.split()[2] for line in log if line.startswith("end publish ")}
     assert ended <= visible <= begun
     if begun:
         first = next(number for number, line in enumerate(log) if line.startswith("begin publish "))
-        assert len(confirmed) == len(FILES)
+        assert len(confirmed) == files
         assert not any(line.startswith(("end confirm", "end stage")) for line in log[first:])
 
 

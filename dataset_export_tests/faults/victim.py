@@ -20,8 +20,9 @@ import dagster as dg
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.local import LocalStore
 from dataset_export.destinations.policy import Policy
-from dataset_export.export import plan as plan_module
+from dataset_export.export import shards
 from dataset_export.export.dataflow import Dataflow
+from dataset_export.export.file_shape import FileShape
 from dataset_export.export.schedule import format_export_time
 from dataset_export.orchestration.dataflow import build_dataflow
 from dataset_export.orchestration.lake_asset import lake_asset
@@ -50,6 +51,7 @@ class Job:
         reexecute: id of the run to execute again from where it failed.
         log: file for the steps.
         death: the fields of a `Death`.
+        max_rows: of a file, so that some source files become several; None for no limit.
     """
 
     home: str
@@ -61,6 +63,7 @@ class Job:
     resend: bool = False
     reexecute: str = ""
     death: tuple[str, int, str] | None = None
+    max_rows: int | None = None
 
     def make_destination(self) -> DestinationIOManager:
         """The destination, made anew from its fields as the process of a run does."""
@@ -70,7 +73,8 @@ class Job:
     @property
     def flow(self) -> Dataflow:
         # Its store is not used: the resource is made of the destination above.
-        return replace(Exporter(LocalStore(Path(self.home)), self.lake).dataflow, name=self.dataflow)
+        shape = FileShape(max_rows_per_file=self.max_rows)
+        return replace(Exporter(LocalStore(Path(self.home)), self.lake).dataflow, name=self.dataflow, shape=shape)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -105,7 +109,7 @@ def execute(job: Job) -> None:
     """Run or re-execute the export of START to its end, or die on the way."""
     CURRENT[:] = [job]
     STEPS[:] = [Steps(Path(job.log), Death(*job.death) if job.death else None)]
-    plan_module.SHARD_FILES = FILES_PER_SHARD
+    shards.SHARD_FILES = FILES_PER_SHARD
     os.environ["DAGSTER_HOME"] = job.home
     tags = {"dagster/partition": format_export_time(START), DATAFLOW_TAG: job.dataflow}
     if job.resend:

@@ -18,7 +18,7 @@ from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.local import LocalDestination, LocalStore
 from dataset_export.destinations.policy import Policy
 from dataset_export.errors import AccessDenied, TransientError
-from dataset_export.export import plan as plan_module
+from dataset_export.export import shards
 from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.manifest import Manifest, build_manifest
@@ -168,7 +168,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def world(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> World:
     instance.wipe_assets([KEY, LAKE])
-    monkeypatch.setattr(plan_module, "SHARD_FILES", 1)
+    monkeypatch.setattr(shards, "SHARD_FILES", 1)
     monkeypatch.setattr(failures, "FIRST_WAIT_SECONDS", 0.0)
     return World(tmp_path, instance)
 
