@@ -1,10 +1,12 @@
 """`plan`: what an export would deliver, seen in the lake, the ledger and the destination. Writes to none of them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +23,9 @@ from dataset_export.cli.terminal import iso, note, print_json, print_table, size
 
 if TYPE_CHECKING:
     from dataset_export.destinations.contract import Store
-    from dataset_export.encoding.contract import Target
+    from dataset_export.encoding.contract import Limits, Target
     from dataset_export.export.dataflow import Dataflow, Dataset
+    from dataset_export.export.estimate import Estimate, Measured
     from dataset_export.export.ledger import Delivered, Ledger
     from dataset_export.export.plan import Plan, Request
     from dataset_export.export.schema_change import SchemaChange
@@ -44,11 +47,20 @@ class Outlook:
     delivered: "Delivered | None"
     ways: dict[str, str]
     schema_change: "SchemaChange | None"
+    measured: "Sequence[Measured]" = ()
 
     @property
     def files(self) -> "list[PlannedFile]":
         """All files, in name order."""
         return [file for shard in self.plan.shards for file in shard.files]
+
+    def estimate(self, *files: "PlannedFile") -> "Estimate":
+        """What some of the files will become."""
+        from dataset_export.encoding.contract import Way
+        from dataset_export.export.estimate import estimate
+
+        ways = {path: Way(way) for path, way in self.ways.items()}
+        return estimate([(file.bytes, ways.get(file.path)) for file in files], self.measured)
 
     @property
     def state(self) -> str:
@@ -76,11 +88,14 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
     """Show what an export would deliver, and how.
 
     Reads the lake, what was recorded and the destination; writes nothing. Rows and bytes are those of the lake's files,
-    before rows that are too old or not new are left out. A file's name depends on the run, so its sources are shown.
+    before rows that are too old or not new are left out. A file's name depends on the run, so its sources are shown. What
+    there is to send, and how long it takes, is estimated by earlier exports of the same in the same form; before there
+    are any, by what each way usually takes.
 
     \b
     --json: dataflow, export_time, datasets [{dataset, state, versions {from, to}, files, rows (null: not known), bytes,
-    shards, folder, warnings [text], file_list [{sources, bytes, rows, way (null: not known)}], columns (null: all of
+    shards, folder, warnings [text], estimate {bytes, seconds, exports (how many were measured; 0: by defaults)},
+    file_list [{sources, bytes, rows, way (null: not known), estimate {bytes, seconds}}], columns (null: all of
     them; else as in the manifest), schema_change (null: none; else as in the manifest)}]. state is "to deliver", "nothing new" or "delivered".
     """
     from dataset_export.export.columns import columns_in_words
@@ -97,9 +112,9 @@ def plan(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], a
         )
         return
     print_table(
-        ["dataset", "state", "versions", "files", "rows", "bytes", "shards", "ways"],
+        ["dataset", "state", "versions", "files", "rows", "bytes", "shards", "ways", "to send", "takes about"],
         [_row(outlook) for outlook in found],
-        right=["files", "rows", "bytes", "shards"],
+        right=["files", "rows", "bytes", "shards", "to send", "takes about"],
     )
     for outlook in found:
         if outlook.plan.columns is not None:
@@ -115,6 +130,9 @@ def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_tim
     from dataset_export.export.plan import Request, describe, find_bounds
     from dataset_export.export.schema_contract import hold_to_contract
     from dataset_export.lake.open import open_table
+    from dataset_export.orchestration.export_asset import form_of
+    from dataset_export.orchestration.measured import measured_exports
+    from dataset_export.orchestration.names import export_key
 
     request = Request(dataflow, dataset, export_time, PLANNING_RUN)
     recorded = session.ledger(dataflow, dataset)
@@ -122,7 +140,9 @@ def _look(session: Session, dataflow: "Dataflow", dataset: "Dataset", export_tim
     table = open_table(dataset.location())
     described = describe(request, find_bounds(request, ledger, table), table)
     change = hold_to_contract(dataflow, dataset, export_time, described.schema, ledger)
-    return Outlook(request, described, ledger.at(export_time), _ways(request, described, table), change)
+    ways = _ways(request, described, table)
+    measured = measured_exports(session.instance, export_key(dataflow, dataset), form_of(dataflow, dataset))
+    return Outlook(request, described, ledger.at(export_time), ways, change, measured)
 
 
 def _unrecorded(request: "Request", ledger: "Ledger", store: "Store") -> "list[Delivered]":
@@ -150,31 +170,32 @@ def _ways(request: "Request", described: "Plan", table: "Table") -> dict[str, st
     if upper is None or not files:
         return {}
     target = target_of(request, table.schema(upper))
-    asked = files if target.encoding.format is Format.JSON else files[:FOOTERS]
+    limits = request.dataflow.shape.limits(request.dataflow.destination.recipients)
+    asked = files if target.encoding.format is Format.JSON else _few_footers(files)
     with ThreadPoolExecutor(8, thread_name_prefix="footers") as pool:
-        ways = pool.map(partial(_way, target=target, table=table, upper=upper), asked)
+        ways = pool.map(partial(_way, target=target, limits=limits, table=table, upper=upper), asked)
     return {file.path: way for file, way in zip(files, ways, strict=False)}
 
 
-def _way(file: "PlannedFile", target: "Target", table: "Table", upper: int) -> str:
-    from dataset_export.encoding.contract import Format, Way
-    from dataset_export.encoding.encode import choose_way
-    from dataset_export.encoding.parquet_footer import read_footer
+def _few_footers(files: "list[PlannedFile]") -> "list[PlannedFile]":
+    """The first files, of at most `FOOTERS` sources together."""
+    sources = accumulate(len(file.sources) for file in files)
+    return [file for file, count in zip(files, sources, strict=True) if count <= FOOTERS]
+
+
+def _way(file: "PlannedFile", target: "Target", limits: "Limits", table: "Table", upper: int) -> str:
+    from dataset_export.encoding.encode import way_of_files
     from dataset_export.export.stage import source_of
 
-    source, *others = (source_of(one, target, table, upper) for one in file.sources)
-    if not file.minus and all(one.old is not None for one in (source, *others)):
-        return str(Way.DROPPED)
-    if target.encoding.format is Format.JSON:
-        return str(Way.NDJSON)
-    if others or file.minus:
-        return str(Way.REWRITE)
-    return str(choose_way(read_footer(source), source, target))
+    sources = [source_of(one, target, table, upper) for one in file.sources]
+    minus = [source_of(one, target, table, upper) for one in file.minus]
+    return str(way_of_files(sources, target, limits, minus))
 
 
 def _row(outlook: Outlook) -> list[str]:
     bounds, rows = outlook.plan.bounds, outlook.plan.source_rows
     lower = "start" if bounds.lower is None else str(bounds.lower)
+    expected = outlook.estimate(*outlook.files)
     ways = Counter(outlook.ways.get(file.path, "not known") for file in outlook.files)
     return [
         outlook.request.dataset.id,
@@ -185,6 +206,8 @@ def _row(outlook: Outlook) -> list[str]:
         size(sum(file.bytes for file in outlook.files)),
         str(len(outlook.plan.shards)),
         ", ".join(f"{way} {count}" for way, count in sorted(ways.items())),
+        f"≈ {size(expected.bytes)}" if outlook.files else "",
+        f"{max(1, round(expected.seconds)):,} s" if outlook.files else "",
     ]
 
 
@@ -199,16 +222,23 @@ def _document(outlook: Outlook) -> dict[str, Any]:
         "shards": len(outlook.plan.shards),
         "folder": outlook.request.folder,
         "warnings": outlook.warnings,
-        "file_list": [_file_document(file, outlook.ways.get(file.path)) for file in outlook.files],
+        "estimate": _estimate_document(outlook, *outlook.files) | {"exports": len(outlook.measured)},
+        "file_list": [_file_document(file, outlook) for file in outlook.files],
         "columns": outlook.plan.columns,
         "schema_change": outlook.schema_change.document if outlook.schema_change is not None else None,
     }
 
 
-def _file_document(file: "PlannedFile", way: str | None) -> dict[str, Any]:
+def _estimate_document(outlook: Outlook, *files: "PlannedFile") -> dict[str, Any]:
+    expected = outlook.estimate(*files)
+    return {"bytes": expected.bytes, "seconds": round(expected.seconds, 3)}
+
+
+def _file_document(file: "PlannedFile", outlook: Outlook) -> dict[str, Any]:
     return {
         "sources": [source.path for source in file.sources],
         "bytes": file.bytes,
         "rows": file.rows,
-        "way": way,
+        "way": outlook.ways.get(file.path),
+        "estimate": _estimate_document(outlook, file),
     }

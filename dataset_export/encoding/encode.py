@@ -157,6 +157,25 @@ def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[S
     return _aged_way(footer, source, target, minus)[0]
 
 
+def way_of_files(sources: Sequence[Source], target: Target, limits: Limits, minus: Sequence[Source] = ()) -> Way:
+    """The way in which `encode_files` makes files of sources, by their footers. In another codec a row group may turn out
+    to be too large for a file; it is rewritten then."""
+    from dataset_export.encoding import limited_parquet
+
+    if old_rows(sources, minus) is not None:
+        return Way.DROPPED
+    if target.encoding.format is Format.JSON:
+        return Way.NDJSON
+    moved = _moved(sources, target, minus)
+    unlimited = limits == Limits() or (moved is not None and limited_parquet.is_one_file(moved, limits))
+    if unlimited and len(sources) == 1:
+        return _aged_way(read_footer(sources[0]), sources[0], target, minus)[0]
+    if moved is None or not limited_parquet.groups_fit(moved, limits):
+        return Way.REWRITE
+    ways = {one.way for one in moved}
+    return next(way for way in (Way.PAGE_TRANSCODE, Way.COLUMN_COPY, Way.ROW_GROUP_COPY, Way.DROPPED) if way in ways)
+
+
 def _dropped(rows: int) -> Encoded:
     return Encoded(0, rows, 0, None, None, Way.DROPPED)
 

@@ -26,6 +26,7 @@ from dataset_export.lake.open import open_table
 from dataset_export.orchestration.dead_runs import remember_process
 from dataset_export.orchestration.failures import reported
 from dataset_export.orchestration.ledger import MaterializationLedger
+from dataset_export.orchestration.measured import FORM_KEY, SOURCE_BYTES_KEY
 from dataset_export.orchestration.metadata import materialization_metadata
 from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG, export_key, lake_key, op_name
 from dataset_export.orchestration.pools import dataflow_pool, destination_pool
@@ -73,6 +74,7 @@ class Delivery:
                 self.planned.started_at,
                 sent=sent_bytes(self.request, published.manifest, self.ledger),
                 repair_note=self.planned.plan.repair_note,
+                measured=_measured(self.request, self.planned.plan),
             )
 
 
@@ -90,7 +92,7 @@ def export_asset(
         kinds={"parquet" if dataflow.encoding.format == "parquet" else "json", _kind(dataflow.destination.type)},
         owners=list(dataflow.shown_owners or dataset.owners),
         description=_description(dataflow, dataset),
-        code_version=_code_version(dataflow, dataset),
+        code_version=form_of(dataflow, dataset),
         ins={"lake": dg.AssetIn(lake_key(dataset), dagster_type=dg.Nothing)},
         metadata={
             "destination": dataflow.destination.name,
@@ -274,7 +276,15 @@ def _description(dataflow: Dataflow, dataset: Dataset) -> str:
     return "\n\n".join(part for part in (what, dataset.description) if part)
 
 
-def _code_version(dataflow: Dataflow, dataset: Dataset) -> str:
+def _measured(request: Request, plan: Plan) -> dict[str, Any] | None:
+    """What later estimates are made by; None when not all files were sent, or nobody knows of how large ones."""
+    if plan.complete is not None or plan.repair is not None:
+        return None
+    read = sum(file.bytes for shard in plan.shards for file in shard.files)
+    return {SOURCE_BYTES_KEY: read, FORM_KEY: form_of(request.dataflow, request.dataset)}
+
+
+def form_of(dataflow: Dataflow, dataset: Dataset) -> str:
     """Another one for every other form that the same rows would be delivered in."""
     columns = dataflow.columns_of(dataset)
     chosen = (str(columns),) if columns != Columns() else ()

@@ -27,6 +27,7 @@ def materialization_metadata(
     *,
     sent: int,
     repair_note: str | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
     """The metadata of one export; its counts are this export's own.
 
@@ -37,6 +38,7 @@ def materialization_metadata(
         started_at: when planning began (UTC).
         sent: bytes that count as delivered; those of all files but for repairs and what is recorded already.
         repair_note: of a repair, what it found and did, in words.
+        measured: what later estimates are made by (`orchestration.measured`), of an export that sent all of its files.
     """
     manifest = published.manifest
     document = manifest.document
@@ -61,6 +63,7 @@ def materialization_metadata(
         "files": document["fileCount"],
         "bytes": document["size"],
         BYTES_SENT_KEY: sent,
+        **(measured or {}),
         **({"encrypted_for": ", ".join(document["encryption"]["recipients"])} if manifest.encrypted else {}),
         **({"files_expire_at": dg.MetadataValue.timestamp(expire)} if expire is not None else {}),
         **({"columns": dg.MetadataValue.json(document["columns"])} if "columns" in document else {}),

@@ -1,11 +1,13 @@
 """`plan` says what the run then does, and writes nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.export.columns import Columns
+from dataset_export.export.file_shape import FileShape
 from dataset_export_tests.cli.world import World, at
 
 
@@ -71,3 +73,31 @@ def test_plan_refuses_columns_that_the_table_does_not_have(world: World) -> None
     result = world.call("plan", "flow", "--export-time", at(0), session=session)
     assert result.exit_code == 1
     assert f"flow/b at {at(0)}: columns: exclude names nmae, and the table has no such column; it has" in result.stderr
+
+
+def test_plan_estimates_by_what_earlier_exports_took(world: World) -> None:
+    first = world.json("plan", "flow", "--export-time", at(0), "--dataset", "a")["datasets"][0]
+    assert first["estimate"]["exports"] == 0
+    assert first["estimate"]["bytes"] > 0
+    assert world.call("run", "flow", "--export-time", at(0)).exit_code == 0
+    delivered = world.json("manifest", "flow", "--export-time", at(0), "--dataset", "a")
+    again = world.json("plan", "flow", "--export-time", at(0), "--dataset", "a")["datasets"][0]
+    assert again["estimate"]["exports"] == 1
+    assert again["estimate"]["bytes"] == delivered["size"]
+    assert again["estimate"]["seconds"] > 0
+    table = world.call("plan", "flow", "--export-time", at(0), "--dataset", "a")
+    assert "takes about" in table.stdout
+    other = world.session(world.dataflow(encoding=Encoding(Format.JSON, Compression.GZIP)))
+    planned = world.json("plan", "flow", "--export-time", at(1), "--dataset", "a", session=other)["datasets"][0]
+    assert planned["estimate"]["exports"] == 0, "another form takes another time"
+
+
+def test_plan_knows_the_way_of_files_that_are_cut_or_merged(world: World) -> None:
+    for shape, way in (
+        (FileShape(max_rows_per_file=1), "rewrite"),
+        (FileShape(max_rows_per_file=10**6), "pass-through"),
+    ):
+        flow = replace(world.dataflow(encoding=Encoding(Format.PARQUET, Compression.SOURCE)), shape=shape)
+        session = world.session(flow)
+        planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b", session=session)
+        assert [file["way"] for file in planned["datasets"][0]["file_list"]] == [way]
