@@ -22,6 +22,7 @@ from dataset_export.export.publish import Published, publish_export
 from dataset_export.export.repair import Depth
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.export.stage import StagedFile, stage_shard
+from dataset_export.export.table_catalog import TableCatalog
 from dataset_export.lake.open import open_table
 
 START = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -111,8 +112,9 @@ class Exporter:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     recipients: Recipients | None = None
     encrypted_manifest: bool = False
-    format: Literal["delta", "parquet"] = "delta"
     shape: FileShape = field(default_factory=FileShape)
+    format: Literal["delta", "iceberg", "parquet"] = "delta"
+    catalog: TableCatalog | None = None
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -121,6 +123,7 @@ class Exporter:
             behavior=self.behavior,
             uri=self.uri,
             format=self.format,
+            catalog=self.catalog,
             timestamp_column=self.timestamp_column,
             storage_options=self.options,
         )

@@ -41,11 +41,12 @@ ONE_BUCKET_NAME = "exports"
 @dataclass(frozen=True)
 class Weed:
     """A running server. `endpoint` is the URL of its S3 port, `tls_endpoint` of the one with TLS; its certificate is by
-    the authority of the file `ca_bundle`."""
+    the authority of the file `ca_bundle`; `iceberg_endpoint` is a REST catalog of Iceberg tables in its buckets."""
 
     endpoint: str
     tls_endpoint: str = ""
     ca_bundle: str = ""
+    iceberg_endpoint: str = ""
 
     def client(self, credentials: Credentials = ADMIN) -> Any:
         """A boto3 client that speaks to this server as `credentials`, without retries of its own."""
@@ -75,7 +76,7 @@ def running_weed() -> Iterator[Weed]:
     It is killed with SIGKILL: an orderly stop takes more than ten seconds and nothing of it is kept.
     """
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
-    master, volume, filer, s3, tls = free_ports(5)
+    master, volume, filer, s3, tls, iceberg = free_ports(6)
     (folder / "s3.json").write_text(json.dumps(_identities()))
     (folder / "data").mkdir()
     write_certificates(folder)
@@ -87,13 +88,18 @@ def running_weed() -> Iterator[Weed]:
         "-filer", f"-filer.port={filer}",
         "-s3", f"-s3.port={s3}", f"-s3.port.https={tls}",
         f"-s3.cert.file={folder / 'server.pem'}", f"-s3.key.file={folder / 'server.key'}",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
+        f"-s3.port.iceberg={iceberg}", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false",
     ]  # fmt: skip
     environment = {**os.environ, "TMPDIR": str(folder), "WEED_S3_SSE_KEK": secrets.token_hex(32)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
     try:
-        server = Weed(f"http://127.0.0.1:{s3}", f"https://127.0.0.1:{tls}", str(folder / "ca.pem"))
+        server = Weed(
+            f"http://127.0.0.1:{s3}",
+            f"https://127.0.0.1:{tls}",
+            str(folder / "ca.pem"),
+            f"http://127.0.0.1:{iceberg}",
+        )
         _wait_until_writable(server, process, folder / "log")
         yield server
     finally:
