@@ -14,6 +14,8 @@ OLD_ROWS = 0.1
 MOST_ROWS = 40
 BURST = 3_000
 COMPACTING = 0.05
+# Files are dated by the real clock, so to the moved one all of the log is older than Delta keeps it by default.
+KEEP_THE_LOG = {"delta.logRetentionDuration": "interval 3650 days"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class GrowingTable:
             )
         for number in range(self.added_columns):
             columns[f"further_{number}"] = pa.array([one % 7 for one in ids], pa.int32())
-        write_deltalake(self.uri, pa.table(columns), mode="append", schema_mode="merge")
+        write_deltalake(self.uri, pa.table(columns), mode="append", schema_mode="merge", configuration=KEEP_THE_LOG)
         self.commits.append(Commit(now, ids, tuple(columns)))
         if dice.random() < COMPACTING:
             DeltaTable(self.uri).optimize.compact()
