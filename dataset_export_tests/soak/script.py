@@ -64,17 +64,24 @@ def make_script(start: datetime, length: timedelta, dice: random.Random) -> Scri
     def at(share: float) -> datetime:
         return start + length * share
 
-    long_outage = Span(at(0.12), at(0.12) + GIVEN_UP_AFTER)
+    partner, archive = once_a_week(3, 30), once_a_week(3, 30)
+    vault = once_a_week(3, 30) if weeks > 1 else ()
+    stops = once_a_week(4, 60 if weeks > 1 else 12)
     return Script(
-        outages={
-            "partner": once_a_week(3, 30),
-            "archive": once_a_week(3, 30),
-            # Once it is away until exports are given up.
-            "vault": (long_outage, *(once_a_week(3, 30) if weeks > 1 else ())),
-        },
-        stops=once_a_week(4, 60 if weeks > 1 else 12),
+        # Once one of them is away until exports are given up.
+        outages={"partner": partner, "archive": archive, "vault": (_until_given_up(at(0.12), stops), *vault)},
+        stops=stops,
         deaf={channel: once_a_week(2, DEAF_AT_MOST_HOURS) for channel in CHANNELS},
         answers_lost={channel: once_a_week(1, 6) for channel in CHANNELS},
         bursts={"orders": (at(0.62), at(0.9)), "items": (at(0.7),)},
         new_columns={"items": (at(0.5),), "orders": (at(0.66),)},
     )
+
+
+def _until_given_up(begin: datetime, stops: Iterable[Span]) -> Span:
+    """An outage that uses up the attempts of an export time, however long the daemon is stopped meanwhile."""
+    end = begin + GIVEN_UP_AFTER
+    for stop in sorted(stops, key=lambda one: one.begin):
+        if stop.end > begin and stop.begin < end:
+            end += stop.end - max(stop.begin, begin)
+    return Span(begin, end)
