@@ -177,6 +177,11 @@ class Encoded:
     last_timestamp: datetime | None
     way: Way
 
+    @classmethod
+    def nothing(cls, way: Way, excluded: int = 0) -> "Encoded":
+        """No row was written."""
+        return cls(0, excluded, 0, None, None, way)
+
 
 @dataclass(frozen=True)
 class Target:

@@ -66,13 +66,13 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
         raise UsageError("There is no source file to encode: an export without rows has no data files.")
     old = old_rows(sources, minus)
     if old is not None:
-        return _dropped(old)
+        return Encoded.nothing(Way.DROPPED, excluded=old)
     if target.encoding.format is Format.JSON:
         return ndjson.write(sources, target, sink, minus)
     if len(sources) == 1:
         way, footer = _aged_way(read_footer(sources[0]), sources[0], target, minus)
         if way is Way.DROPPED:
-            return _dropped(footer.left_out)
+            return Encoded.nothing(Way.DROPPED, excluded=footer.left_out)
         if way is Way.PASS_THROUGH:
             return pass_through.copy(sources[0], footer.metadata, target, sink)
         if way is not Way.REWRITE:
@@ -107,7 +107,7 @@ def encode_files(
         raise UsageError("There is no source file to encode: an export without rows has no data files.")
     old = old_rows(sources, minus)
     if old is not None:
-        return [_dropped(old)]
+        return [Encoded.nothing(Way.DROPPED, excluded=old)]
     if target.encoding.format is Format.PARQUET and (limits != Limits() or len(sources) > 1):
         moved = _moved(sources, target, minus)
         if moved is None or not limited_parquet.is_one_file(moved, limits):
@@ -174,10 +174,6 @@ def way_of_files(sources: Sequence[Source], target: Target, limits: Limits, minu
         return Way.REWRITE
     ways = {one.way for one in moved}
     return next(way for way in (Way.PAGE_TRANSCODE, Way.COLUMN_COPY, Way.ROW_GROUP_COPY, Way.DROPPED) if way in ways)
-
-
-def _dropped(rows: int) -> Encoded:
-    return Encoded(0, rows, 0, None, None, Way.DROPPED)
 
 
 def _aged_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:

@@ -42,8 +42,7 @@ def write(
         for batch in rows.batches():
             writer.write(batch)
         writer.end()
-        nothing = Encoded(0, 0, 0, first_timestamp=None, last_timestamp=None, way=Way.NDJSON)
-        return files.encoded(rows.excluded, rows.carried_over, nothing)
+        return files.encoded(rows.excluded, rows.carried_over, Encoded.nothing(Way.NDJSON))
 
 
 class _Writer:

@@ -74,7 +74,7 @@ def copy(sources: Sequence[Moved], target: Target, limits: Limits, open_sink: Op
                     _write_rows(Rows([moved.source], _as_delivered(target), ()), moved.source, target, series)
                     series.end()
         series.end()
-        return series.files.encoded(sum(one.left_out for one in sources), 0, _nothing(Way.DROPPED))
+        return series.files.encoded(sum(one.left_out for one in sources), 0, Encoded.nothing(Way.DROPPED))
 
 
 def rewrite(
@@ -85,7 +85,7 @@ def rewrite(
     with ParquetSeries(open_sink, target, limits) as series:
         _write_rows(rows, sources[0], target, series)
         series.end()
-        return series.files.encoded(rows.excluded, rows.carried_over, _nothing(Way.REWRITE))
+        return series.files.encoded(rows.excluded, rows.carried_over, Encoded.nothing(Way.REWRITE))
 
 
 def _require_size(moved: Moved) -> None:
@@ -150,10 +150,6 @@ def _as_delivered(target: Target) -> Target:
     projection = Projection(target.schema, target.columns)
     kept = column is not None and projection.keeps(TimestampColumn(target.schema, target.rule).path)
     return Target(target.encoding, projection.schema, RowRule(timestamp_column=column if kept else None))
-
-
-def _nothing(way: Way) -> Encoded:
-    return Encoded(rows=0, excluded=0, carried_over=0, first_timestamp=None, last_timestamp=None, way=way)
 
 
 class _Kept:

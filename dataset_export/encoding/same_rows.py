@@ -29,8 +29,9 @@ def has_same_rows(metadata: pq.FileMetaData, source: Source, target: Target) -> 
 def timestamp_range(
     source: Source, metadata: pq.FileMetaData, target: Target, groups: Sequence[int] | None = None
 ) -> tuple[Any, Any]:
-    """Range of the timestamp column over all rows (UTC), or over those of the row groups that `metadata` has: from the footer's statistics when they have it, else from the
-    column itself, in the `groups` of the source with these numbers. None twice when there is no such column, no value in it, or it is not delivered as it is."""
+    """Range of the timestamp column over all rows (UTC), or over those of the row groups that `metadata` has: from the
+    footer's statistics when they have it, else from the column itself, in the `groups` of the source with these numbers.
+    None twice when there is no such column, no value in it, or it is not delivered as it is."""
     if target.rule.timestamp_column is None:
         return None, None
     column = TimestampColumn(target.schema, target.rule)

@@ -108,10 +108,7 @@ class TimestampColumn:
 
     def all_kept(self, metadata: pq.FileMetaData) -> bool:
         """True when the footer's statistics prove that no row is too old."""
-        if self._oldest is None:
-            return True
-        found = self.range_in(metadata)
-        return found is None or (isinstance(found, tuple) and found[0] >= self._oldest)
+        return all(age is Age.NEW for age in self.ages(metadata))
 
     def moment(self, ticks: int) -> datetime:
         """A value as a UTC datetime, rounded down to microseconds; years a datetime cannot hold become its limits."""

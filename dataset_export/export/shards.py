@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dataset_export.lake.table import Slice, SourceFile
+from dataset_export.lake.table import Slice, SourceFile, rows_of
 
 SHARD_BYTES = 512 << 20
 SHARD_FILES = 64
@@ -27,8 +27,7 @@ class PlannedFile:
     @property
     def rows(self) -> int | None:
         """Rows of the sources by the table's log; None when it does not say for one of them."""
-        counts = [source.rows for source in self.sources]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        return rows_of(self.sources)
 
 
 @dataclass(frozen=True)

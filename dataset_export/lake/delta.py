@@ -17,7 +17,7 @@ from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.delta_snapshot import DeltaSnapshot
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
-from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
+from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version, rows_of
 from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
@@ -85,12 +85,7 @@ class DeltaLakeTable:
 
     def row_count(self, version: int) -> int | None:
         """Rows in the table at a version by the log's statistics; None when a file has none."""
-        total = 0
-        for file in self._snapshot(version).files.values():
-            if file.rows is None:
-                return None
-            total += file.rows
-        return total
+        return rows_of(self._snapshot(version).files.values())
 
     def fingerprint(self, version: int) -> None:
         """None: the log says what a version consists of, and is never changed."""
@@ -135,14 +130,7 @@ class DeltaLakeTable:
             VersionGone: when a vector's file is gone and the newest version no longer has it: a vacuum removed it.
             CorruptFile: when it is damaged, or gone although the table still has it.
         """
-        import numpy as np
-
-        if file.deletes is None and file.only is None:
-            return None
-        return RowSelection(
-            dropped=np.empty(0, np.int64) if file.deletes is None else self._deleted_rows(file.deletes),
-            only=None if file.only is None else self._deleted_rows(file.only),
-        )
+        return RowSelection.of(file, self._deleted_rows)
 
     def _deleted_rows(self, text: str) -> "np.ndarray":
         vector = vector_of(text)

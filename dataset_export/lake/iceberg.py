@@ -115,16 +115,11 @@ class IcebergTable:
 
     def row_selection(self, file: SourceFile) -> RowSelection | None:
         """Which rows are left by the delete files of the versions that `file` names."""
-        import numpy as np
-
         texts = [text for text in (file.deletes, file.only) if text is not None]
         if not texts:
             return None
         state = self._at(max(target_in(text, file.path)[0] for text in texts))
-        return RowSelection(
-            dropped=np.empty(0, np.int64) if file.deletes is None else state.deleted_rows(file, file.deletes),
-            only=None if file.only is None else state.deleted_rows(file, file.only),
-        )
+        return RowSelection.of(file, lambda text: state.deleted_rows(file, text))
 
     def _missing(self, file: SourceFile) -> VersionGone | CorruptFile:
         state = self._refreshed()

@@ -4,7 +4,7 @@ A table has versions, numbered upwards; a slice is what was added between two of
 implementation for a location.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -65,6 +65,18 @@ class RowSelection:
     dropped: "np.ndarray"
     only: "np.ndarray | None" = None
 
+    @classmethod
+    def of(cls, file: SourceFile, deleted_rows: "Callable[[str], np.ndarray]") -> "RowSelection | None":
+        """What `deletes` and `only` of a file come to; None for all rows. `deleted_rows`: the positions that one stands for."""
+        import numpy as np
+
+        if file.deletes is None and file.only is None:
+            return None
+        return cls(
+            dropped=np.empty(0, np.int64) if file.deletes is None else deleted_rows(file.deletes),
+            only=None if file.only is None else deleted_rows(file.only),
+        )
+
 
 @dataclass(frozen=True)
 class FileColumns:
@@ -102,8 +114,17 @@ class Slice:
     @property
     def added_rows(self) -> int | None:
         """Rows of the added files by the log; None when it does not say for one of them."""
-        counts = [file.rows for file in self.added]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        return rows_of(self.added)
+
+
+def rows_of(files: Iterable[SourceFile]) -> int | None:
+    """Rows of files by the log; None when it does not say for one of them."""
+    total = 0
+    for file in files:
+        if file.rows is None:
+            return None
+        total += file.rows
+    return total
 
 
 class ReadableFile(Protocol):

@@ -79,6 +79,9 @@ class World:
     def at(self, day: int, hour: float) -> datetime:
         return self.day_0 + timedelta(days=day, hours=hour)
 
+    def before_export(self, day: int) -> datetime:
+        return self.at(day, 2) - timedelta(seconds=5)
+
     def keys(self, *days: int) -> list[str]:
         """Export times, which are at two o'clock."""
         return [format_export_time(self.at(day, 2)) for day in days]
@@ -199,15 +202,15 @@ def test_s5_from_the_first_export_over_the_end_to_a_later_end(world: World) -> N
     world.clock.set(world.at(0, 1.5))
     with world.daemon() as daemon:
         schedule_runs(daemon, running=True)
-        world.clock.set(world.at(0, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(0))
         delivered(daemon, world, 0)
-        world.clock.set(world.at(1, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(1))
         delivered(daemon, world, 0, 1)
 
         away = world.root / "away"
         world.out.rename(away)
         world.out.write_text("the destination is away")
-        world.clock.set(world.at(2, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(2))
         daemon.wait_until("the last export fails", 240, lambda: exports(daemon)[-1].status is DagsterRunStatus.FAILURE)
         daemon.wait_until("the end is near", 60, lambda: kinds(daemon) == ["end_near"])
         world.clock.set(world.at(3, 0.1))
@@ -225,7 +228,7 @@ def test_s5_from_the_first_export_over_the_end_to_a_later_end(world: World) -> N
         world.declare(last_day=7)
         schedule_runs(daemon, running=True)
         delivered(daemon, world, *range(7))
-        world.clock.set(world.at(7, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(7))
         delivered(daemon, world, *range(8))
         daemon.wait_until("the new end is near", 60, lambda: kinds(daemon)[2:] == ["end_near", "end_near"])
         world.clock.set(world.at(9, 12))
@@ -246,12 +249,12 @@ def test_s4_a_daemon_that_was_stopped_over_several_ticks_catches_up_in_order(wor
     world.clock.set(world.at(0, 1.5))
     with world.daemon() as daemon:
         schedule_runs(daemon, running=True)
-        world.clock.set(world.at(0, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(0))
         delivered(daemon, world, 0)
     world.clock.set(world.at(4, 12))
     with world.daemon() as daemon:
         delivered(daemon, world, 0, 1, 2, 3, 4)
-        world.clock.set(world.at(5, 2) - timedelta(seconds=5))
+        world.clock.set(world.before_export(5))
         delivered(daemon, world, 0, 1, 2, 3, 4, 5)
         daemon.wait_until_runs_are_over()
         assert in_order(daemon)
