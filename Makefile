@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
+# What is compiled when the project is installed.
+NATIVE := hatch_build.py $(wildcard dataset_export/encoding/native/*.[ch])
 # A worker for each core, with test servers of its own.
 PARALLEL := -n auto --dist worksteal
 
@@ -81,13 +83,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The lock is the whole set, so pip resolves nothing: a release made after the lock cannot change or break an installation.
-$(RUNTIME): $(VENV)/bin/python requirements/runtime.lock pyproject.toml
+$(RUNTIME): $(VENV)/bin/python requirements/runtime.lock pyproject.toml $(NATIVE)
 	@test -e $(DEV) || echo "installing the locked dependencies into $(VENV) (about a minute)"
 	@test -e $(DEV) || $(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml
+$(DEV): $(VENV)/bin/python requirements/dev.lock pyproject.toml $(NATIVE)
 	@echo "installing the locked development dependencies into $(VENV) (a few minutes)"
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .

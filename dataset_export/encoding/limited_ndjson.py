@@ -6,7 +6,6 @@ again.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from zlib import crc32
 from dataset_export.encoding.contract import Encoded, Limits, OpenSink, Sink, Source, Target, Way
 from dataset_export.encoding.file_series import FileSeries
 from dataset_export.encoding.gzip_member import HEADER, GzipMaker, gzip_end
-from dataset_export.encoding.json_values import check_schema, json_values
+from dataset_export.encoding.json_values import check_schema
+from dataset_export.encoding.ndjson_text import native_writer, text_of
 from dataset_export.encoding.rows import Rows
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class _Writer:
         self._file: _File | None = None
         self._row_bytes = 0.0
         self._gzip = GzipMaker()
+        self._native = native_writer(rows.schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         at, most = 0, batch.num_rows
@@ -64,7 +65,7 @@ class _Writer:
                 continue
             tried = min(most, batch.num_rows - at, self._rows_to_try(file))
             piece = batch.slice(at, tried)
-            text = _text(piece)
+            text = text_of(piece, self._native)
             packed = self._gzip.piece(text)
             self._row_bytes = len(packed) / tried
             if self._fits(len(packed), file) or (tried == 1 and file is None):
@@ -80,7 +81,7 @@ class _Writer:
             self._files.end(self._file.end())
             self._file = None
 
-    def _add(self, piece: pa.RecordBatch, text: memoryview, packed: bytes) -> None:
+    def _add(self, piece: pa.RecordBatch, text: bytes, packed: bytes) -> None:
         import pyarrow as pa
 
         if self._file is None:
@@ -113,7 +114,7 @@ class _File:
         self._moments: list[datetime] = []
         self.size = ENDS
 
-    def add(self, text: memoryview, packed: bytes, rows: int, moments: tuple[datetime | None, datetime | None]) -> None:
+    def add(self, text: bytes, packed: bytes, rows: int, moments: tuple[datetime | None, datetime | None]) -> None:
         self._sink(packed)
         self._crc = crc32(text, self._crc)
         self._text_size += len(text)
@@ -131,11 +132,3 @@ class _File:
             last_timestamp=max(self._moments, default=None),
             way=Way.NDJSON,
         )
-
-
-def _text(batch: pa.RecordBatch) -> memoryview:
-    from arro3.io import write_ndjson
-
-    text = io.BytesIO()
-    write_ndjson(json_values(batch), text)
-    return text.getbuffer()

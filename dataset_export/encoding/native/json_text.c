@@ -1,0 +1,643 @@
+#include "json_text.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_numbers.h"
+
+enum { DEEPEST = 32, MOST_SCALE = 100, FIXED_ROOM = 256, MOST_FIELDS = 1 << 16 };
+
+static const int64_t FIRST_SECOND = -8334601228800, LAST_SECOND = 8210266876799, DAY = 86400;
+
+typedef enum {
+    NOTHING, BOOLEAN, SIGNED, UNSIGNED, DECIMAL, DATE32, DATE64, TIME, TIMESTAMP, /* of `width` bytes, by `ticks` */
+    TEXT, LARGE_TEXT, TEXT_VIEW, BINARY, LARGE_BINARY, BINARY_VIEW, FIXED_BINARY,
+    LIST, LARGE_LIST, FIXED_LIST, STRUCT, MAP,
+} Kind;
+
+typedef struct Node Node;
+struct Node {
+    Kind kind;
+    bool is_key;
+    uint32_t slot;
+    int scale, width;
+    int64_t ticks;
+    Text before[2]; /* what stands before the first value of an object or a list, and before a later one */
+    Node *children;
+    int64_t count;
+    /* The array that is being written. */
+    const uint8_t *valid;
+    int64_t offset, length;
+    const void *data, *bytes;
+    const void *const *views;
+    const int64_t *view_sizes;
+    int64_t view_count;
+};
+
+struct JsonText {
+    Node root;
+    uint32_t slots;
+};
+
+/* ---- room ---- */
+
+static int grow(Text *out, size_t more) {
+    if (more > JSON_TEXT_MOST || out->size + more > JSON_TEXT_MOST) return JSON_TEXT_TOO_LARGE;
+    size_t capacity = out->capacity < 4096 ? 4096 : out->capacity;
+    while (capacity - out->size < more || capacity < out->size) capacity *= 2;
+    uint8_t *bytes = realloc(out->bytes, capacity);
+    if (!bytes) return JSON_TEXT_NO_MEMORY;
+    out->bytes = bytes;
+    out->capacity = capacity;
+    return JSON_TEXT_DONE;
+}
+
+static inline int need(Text *out, size_t more) {
+    return out->capacity - out->size >= more && out->size + more <= JSON_TEXT_MOST ? JSON_TEXT_DONE : grow(out, more);
+}
+
+static int more_anchors(Text *out) {
+    size_t room = out->room < 1024 ? 1024 : out->room * 2;
+    Anchor *anchors = realloc(out->anchors, room * sizeof *anchors);
+    if (!anchors) return JSON_TEXT_NO_MEMORY;
+    out->anchors = anchors;
+    out->room = room;
+    return JSON_TEXT_DONE;
+}
+
+/* ---- strings ---- */
+
+static inline bool is_escaped(uint8_t byte) { return byte < 0x20 || byte == '"' || byte == '\\'; }
+
+static inline bool has_escaped(uint64_t word) {
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t quotes = word ^ (ones * '"'), slashes = word ^ (ones * '\\');
+    return (((word - ones * 0x20) & ~word) | ((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes)) & tops;
+}
+
+static uint8_t *escaped(uint8_t *to, uint8_t byte) {
+    static const char HEX[] = "0123456789abcdef";
+    *to++ = '\\';
+    switch (byte) {
+    case '"': case '\\': *to++ = byte; return to;
+    case '\b': *to++ = 'b'; return to;
+    case '\f': *to++ = 'f'; return to;
+    case '\n': *to++ = 'n'; return to;
+    case '\r': *to++ = 'r'; return to;
+    case '\t': *to++ = 't'; return to;
+    default:
+        memcpy(to, "u00", 3);
+        to[3] = (uint8_t)HEX[byte >> 4];
+        to[4] = (uint8_t)HEX[byte & 15];
+        return to + 5;
+    }
+}
+
+static int escaped_string(Text *out, const uint8_t *from, size_t size) {
+    if (size > JSON_TEXT_MOST / 6) return JSON_TEXT_TOO_LARGE;
+    int error = need(out, 6 * size + FIXED_ROOM);
+    if (error) return error;
+    uint8_t *to = out->bytes + out->size;
+    for (size_t at = 0; at < size; at++) {
+        if (is_escaped(from[at])) to = escaped(to, from[at]);
+        else *to++ = from[at];
+    }
+    out->size = (size_t)(to - out->bytes);
+    return JSON_TEXT_DONE;
+}
+
+/* Without quotes. Room for FIXED_ROOM is left behind it. */
+static int string(Text *out, const uint8_t *from, size_t size) {
+    if (size > JSON_TEXT_MOST) return JSON_TEXT_TOO_LARGE;
+    int error = need(out, size + FIXED_ROOM);
+    if (error) return error;
+    uint8_t *to = out->bytes + out->size;
+    size_t at = 0;
+    uint64_t word;
+    for (; size - at >= 8; at += 8) {
+        memcpy(&word, from + at, 8);
+        if (has_escaped(word)) goto rest;
+        memcpy(to + at, &word, 8);
+    }
+    for (; at < size; at++) {
+        if (is_escaped(from[at])) goto rest;
+        to[at] = from[at];
+    }
+rest:
+    out->size += at;
+    return at < size ? escaped_string(out, from + at, size - at) : JSON_TEXT_DONE;
+}
+
+static int base64(Text *out, const uint8_t *from, size_t size) {
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (size > JSON_TEXT_MOST / 2) return JSON_TEXT_TOO_LARGE;
+    int error = need(out, size / 3 * 4 + FIXED_ROOM);
+    if (error) return error;
+    uint8_t *to = out->bytes + out->size;
+    for (; size >= 3; size -= 3, from += 3) {
+        uint32_t bits = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+        *to++ = (uint8_t)DIGITS[bits >> 18];
+        *to++ = (uint8_t)DIGITS[bits >> 12 & 63];
+        *to++ = (uint8_t)DIGITS[bits >> 6 & 63];
+        *to++ = (uint8_t)DIGITS[bits & 63];
+    }
+    if (size) {
+        uint32_t bits = (uint32_t)from[0] << 16 | (size > 1 ? (uint32_t)from[1] << 8 : 0);
+        *to++ = (uint8_t)DIGITS[bits >> 18];
+        *to++ = (uint8_t)DIGITS[bits >> 12 & 63];
+        *to++ = size > 1 ? (uint8_t)DIGITS[bits >> 6 & 63] : '=';
+        *to++ = '=';
+    }
+    out->size = (size_t)(to - out->bytes);
+    return JSON_TEXT_DONE;
+}
+
+/* ---- hashes of anchors ---- */
+
+static inline uint32_t hash(uint32_t slot, uint64_t value) {
+    return (uint32_t)(((value ^ ((uint64_t)slot << 40 | slot)) * 0x9e3779b97f4a7c15u) >> 32);
+}
+
+static uint32_t hash_bytes(uint32_t slot, const uint8_t *bytes, size_t size) {
+    uint64_t first = 0, last = 0;
+    if (size >= 8) {
+        memcpy(&first, bytes, 8);
+        memcpy(&last, bytes + size - 8, 8);
+    } else {
+        for (size_t at = 0; at < size; at++) first = first << 8 | bytes[at];
+    }
+    return hash(slot, first ^ (last * 0xff51afd7ed558ccdu) ^ (uint64_t)size << 57 ^ size);
+}
+
+/* ---- reading arrays ---- */
+
+static inline bool bit(const uint8_t *bits, int64_t at) { return bits[at >> 3] >> (at & 7) & 1; }
+
+static inline bool is_valid(const Node *node, int64_t row) {
+    return node->kind != NOTHING && (!node->valid || bit(node->valid, node->offset + row));
+}
+
+/* Of little-endian values, as Arrow has them on all machines that this is built for. */
+static inline uint64_t unsigned_at(const Node *node, int64_t row) {
+    const uint8_t *from = (const uint8_t *)node->data + (node->offset + row) * node->width;
+    switch (node->width) {
+    case 1: return *from;
+    case 2: { uint16_t value; memcpy(&value, from, 2); return value; }
+    case 4: { uint32_t value; memcpy(&value, from, 4); return value; }
+    default: { uint64_t value; memcpy(&value, from, 8); return value; }
+    }
+}
+
+static inline int64_t signed_at(const Node *node, int64_t row) {
+    uint64_t value = unsigned_at(node, row);
+    switch (node->width) {
+    case 1: return (int8_t)value;
+    case 2: return (int16_t)value;
+    case 4: return (int32_t)value;
+    default: return (int64_t)value;
+    }
+}
+
+static inline bool range_at(const Node *node, int64_t row, bool is_large, int64_t *start, int64_t *end) {
+    int64_t at = node->offset + row;
+    if (is_large) {
+        int64_t offsets[2];
+        memcpy(offsets, (const uint8_t *)node->data + 8 * at, 16);
+        *start = offsets[0];
+        *end = offsets[1];
+    } else {
+        int32_t offsets[2];
+        memcpy(offsets, (const uint8_t *)node->data + 4 * at, 8);
+        *start = offsets[0];
+        *end = offsets[1];
+    }
+    return *start >= 0 && *start <= *end;
+}
+
+static bool bytes_at(const Node *node, int64_t row, const uint8_t **bytes, size_t *size) {
+    int64_t start, end;
+    switch (node->kind) {
+    case FIXED_BINARY:
+        *size = (size_t)node->width;
+        *bytes = (const uint8_t *)node->data + (node->offset + row) * node->width;
+        return true;
+    case TEXT_VIEW: case BINARY_VIEW: {
+        const uint8_t *view = (const uint8_t *)node->data + 16 * (node->offset + row);
+        int32_t parts[4];
+        memcpy(parts, view, 16);
+        if (parts[0] < 0) return false;
+        *size = (size_t)parts[0];
+        *bytes = view + 4;
+        if (parts[0] <= 12) return true;
+        if (parts[2] < 0 || parts[2] >= node->view_count || parts[3] < 0) return false;
+        if ((int64_t)parts[3] + parts[0] > node->view_sizes[parts[2]]) return false;
+        *bytes = (const uint8_t *)node->views[parts[2]] + parts[3];
+        return true;
+    }
+    default:
+        if (!range_at(node, row, node->kind == LARGE_TEXT || node->kind == LARGE_BINARY, &start, &end)) return false;
+        if (end > start && !node->bytes) return false;
+        *size = (size_t)(end - start);
+        *bytes = *size ? (const uint8_t *)node->bytes + start : (const uint8_t *)"";
+        return true;
+    }
+}
+
+static int64_t buffers_of(Kind kind) {
+    switch (kind) {
+    case NOTHING: return 0;
+    case STRUCT: case FIXED_LIST: return 1;
+    case TEXT: case LARGE_TEXT: case BINARY: case LARGE_BINARY: return 3;
+    default: return 2;
+    }
+}
+
+/* Whether the array is one of the schema's type with at least `needed` rows; the node then looks at it. */
+static bool bind(Node *node, const struct ArrowArray *array, int64_t needed) {
+    bool is_view = node->kind == TEXT_VIEW || node->kind == BINARY_VIEW;
+    if (!array || array->length < needed || array->length < 0 || array->offset < 0 || array->dictionary) return false;
+    if (array->offset > INT64_MAX / 32 || array->length > INT64_MAX / 32) return false;
+    if (array->n_children != node->count) return false;
+    if (is_view ? array->n_buffers < 3 : array->n_buffers != buffers_of(node->kind)) return false;
+    node->offset = array->offset;
+    node->length = array->length;
+    node->valid = array->n_buffers && array->null_count ? array->buffers[0] : NULL;
+    node->data = array->n_buffers > 1 ? array->buffers[1] : NULL;
+    node->bytes = array->n_buffers > 2 ? array->buffers[2] : NULL;
+    if (array->length && array->n_buffers > 1 && !node->data && node->width) return false;
+    if (is_view) {
+        node->view_count = array->n_buffers - 3;
+        node->views = (const void *const *)array->buffers + 2;
+        node->view_sizes = array->buffers[array->n_buffers - 1];
+        if (node->view_count && !node->view_sizes) return false;
+    }
+    int64_t rows = 0;
+    if (node->kind == STRUCT) rows = array->offset + array->length;
+    if (node->kind == FIXED_LIST) {
+        if (node->width && array->offset + array->length > INT64_MAX / 32 / node->width) return false;
+        rows = (array->offset + array->length) * node->width;
+    }
+    for (int64_t child = 0; child < node->count; child++) {
+        if (!bind(&node->children[child], array->children[child], rows)) return false;
+    }
+    return true;
+}
+
+/* ---- values ---- */
+
+static int put(Node *node, int later, int64_t row, Text *out);
+
+static inline void byte(Text *out, uint8_t value) { out->bytes[out->size++] = value; }
+
+/* Rows are those of the children. FIXED_ROOM is there before and after. */
+static int put_object(Node *node, int64_t row, Text *out) {
+    int later = 0;
+    for (int64_t child = 0; child < node->count; child++) {
+        Node *field = &node->children[child];
+        if (!is_valid(field, row)) continue;
+        int error = put(field, later, row, out);
+        if (error) return error;
+        later = 1;
+    }
+    int error = need(out, FIXED_ROOM);
+    if (error) return error;
+    if (!later) byte(out, '{');
+    byte(out, '}');
+    return JSON_TEXT_DONE;
+}
+
+static int put_list(Node *node, int64_t row, Text *out) {
+    int64_t start, end;
+    Node *element = node->children;
+    if (node->kind == FIXED_LIST) {
+        start = (node->offset + row) * node->width;
+        end = start + node->width;
+    } else if (!range_at(node, row, node->kind == LARGE_LIST, &start, &end)) {
+        return JSON_TEXT_REFUSED;
+    }
+    if (end > element->length) return JSON_TEXT_REFUSED;
+    if (start == end) byte(out, '[');
+    for (int64_t at = start; at < end; at++) {
+        int error;
+        if (is_valid(element, at)) {
+            error = put(element, at > start, at, out);
+        } else {
+            error = need(out, FIXED_ROOM);
+            if (!error) {
+                byte(out, at > start ? ',' : '[');
+                memcpy(out->bytes + out->size, "null", 4);
+                out->size += 4;
+            }
+        }
+        if (error) return error;
+    }
+    int error = need(out, FIXED_ROOM);
+    if (!error) byte(out, ']');
+    return error;
+}
+
+static int put_map(Node *node, int64_t row, Text *out) {
+    int64_t start, end;
+    Node *entry = node->children;
+    Node *key = &entry->children[0], *value = &entry->children[1];
+    if (!range_at(node, row, false, &start, &end) || end > entry->length) return JSON_TEXT_REFUSED;
+    int later = 0;
+    for (int64_t at = start; at < end; at++) {
+        int64_t place = entry->offset + at;
+        if (!is_valid(key, place)) return JSON_TEXT_REFUSED;
+        if (!is_valid(value, place)) continue;
+        int error = put(key, later, place, out);
+        if (!error) error = put(value, 1, place, out);
+        if (error) return error;
+        later = 1;
+    }
+    int error = need(out, FIXED_ROOM);
+    if (error) return error;
+    if (!later) byte(out, '{');
+    byte(out, '}');
+    return JSON_TEXT_DONE;
+}
+
+static uint8_t *put_decimal(const Node *node, int64_t row, uint8_t *to, uint64_t *value) {
+    uint64_t words[2];
+    if (node->width == 16) {
+        memcpy(words, (const uint8_t *)node->data + 16 * (node->offset + row), 16);
+    } else {
+        int64_t narrow = signed_at(node, row);
+        words[0] = (uint64_t)narrow;
+        words[1] = narrow < 0 ? UINT64_MAX : 0;
+    }
+    *value = words[0] ^ words[1] * 31;
+    return decimal_text(to, words[0], (int64_t)words[1], node->scale);
+}
+
+/* NULL for a moment that has no text. */
+static uint8_t *put_moment(const Node *node, int64_t value, uint8_t *to) {
+    int64_t seconds = value, rest = 0;
+    if (node->kind == DATE32 || node->kind == DATE64) {
+        if (node->kind == DATE64) {
+            if (value % (DAY * 1000)) return NULL;
+            value /= DAY * 1000;
+        }
+        bool is_known = FIRST_SECOND / DAY <= value && value <= LAST_SECOND / DAY;
+        return is_known ? date_text(to, value) : NULL;
+    }
+    switch (node->ticks) { /* by constants, which the compiler turns into multiplications */
+    case 1: break;
+    case 1000: seconds = value / 1000; rest = value % 1000; break;
+    case 1000000: seconds = value / 1000000; rest = value % 1000000; break;
+    default: seconds = value / 1000000000; rest = value % 1000000000; break;
+    }
+    if (rest < 0) {
+        rest += node->ticks;
+        seconds--;
+    }
+    uint32_t nanoseconds = (uint32_t)(rest * (1000000000 / node->ticks));
+    if (node->kind == TIME) return 0 <= seconds && seconds < DAY ? clock_text(to, (uint32_t)seconds, nanoseconds) : NULL;
+    if (seconds < FIRST_SECOND || seconds > LAST_SECOND) return NULL;
+    int64_t days = seconds / DAY, of_day = seconds % DAY;
+    if (of_day < 0) {
+        of_day += DAY;
+        days--;
+    }
+    to = date_text(to, days);
+    *to++ = 'T';
+    to = clock_text(to, (uint32_t)of_day, nanoseconds);
+    *to++ = 'Z';
+    return to;
+}
+
+/* A value that is valid, after what stands before it. */
+static int put(Node *node, int later, int64_t row, Text *out) {
+    const Text *before = &node->before[later];
+    int error = need(out, before->size + FIXED_ROOM);
+    if (!error && out->count == out->room) error = more_anchors(out);
+    if (error) return error;
+    size_t place = out->count++;
+    out->anchors[place] = (Anchor){(uint32_t)out->size, node->slot, 0};
+    uint8_t *to = out->bytes + out->size;
+    memcpy(to, before->bytes, before->size);
+    to += before->size;
+    size_t start = out->size += before->size;
+    bool is_quoted = node->is_key;
+    uint64_t value = 0;
+    switch (node->kind) {
+    case BOOLEAN:
+        value = bit(node->data, node->offset + row);
+        memcpy(to, value ? "true" : "false", 5);
+        to += value ? 4 : 5;
+        break;
+    case SIGNED:
+        value = (uint64_t)signed_at(node, row);
+        to = signed_text(to, (int64_t)value);
+        break;
+    case UNSIGNED:
+        value = unsigned_at(node, row);
+        to = unsigned_text(to, value);
+        break;
+    case DECIMAL:
+        to = put_decimal(node, row, to, &value);
+        break;
+    case DATE32: case DATE64: case TIME: case TIMESTAMP:
+        value = (uint64_t)signed_at(node, row);
+        to = put_moment(node, (int64_t)value, to);
+        if (!to) return JSON_TEXT_REFUSED;
+        is_quoted = true;
+        break;
+    case LIST: case LARGE_LIST: case FIXED_LIST: case STRUCT: case MAP:
+        if (node->kind == STRUCT) error = put_object(node, node->offset + row, out);
+        else error = node->kind == MAP ? put_map(node, row, out) : put_list(node, row, out);
+        if (!error) out->anchors[place].value = hash_bytes(node->slot, out->bytes + start, out->size - start);
+        return error;
+    default: {
+        const uint8_t *bytes;
+        size_t size;
+        if (!bytes_at(node, row, &bytes, &size)) return JSON_TEXT_REFUSED;
+        bool is_text = node->kind == TEXT || node->kind == LARGE_TEXT || node->kind == TEXT_VIEW;
+        error = is_text ? string(out, bytes, size) : base64(out, bytes, size);
+        if (error) return error;
+        out->anchors[place].value = hash_bytes(node->slot, bytes, size);
+        byte(out, '"');
+        return JSON_TEXT_DONE;
+    }
+    }
+    if (is_quoted) *to++ = '"';
+    out->anchors[place].value = hash(node->slot, value);
+    out->size = (size_t)(to - out->bytes);
+    return JSON_TEXT_DONE;
+}
+
+int json_text_write(JsonText *json, const struct ArrowArray *batch, int64_t first, int64_t rows, Text *out) {
+    size_t size = out->size, count = out->count;
+    int error = JSON_TEXT_REFUSED;
+    bool is_within = batch && first >= 0 && rows >= 0 && rows <= batch->length && first <= batch->length - rows;
+    if (is_within && bind(&json->root, batch, first + rows) && !json->root.valid) {
+        error = JSON_TEXT_DONE;
+        for (int64_t row = first; row < first + rows && !error; row++) {
+            error = need(out, FIXED_ROOM);
+            if (!error) error = put_object(&json->root, json->root.offset + row, out);
+            if (!error) byte(out, '\n');
+        }
+    }
+    if (error) {
+        out->size = size;
+        out->count = count;
+    }
+    return error;
+}
+
+/* ---- schemas ---- */
+
+static const char *NO_MEMORY = "there is no memory for the schema";
+static const char *UNKNOWN = "a type is not supported";
+
+static bool append(Text *to, const char *text) {
+    size_t size = strlen(text);
+    if (need(to, size + FIXED_ROOM)) return false;
+    memcpy(to->bytes + to->size, text, size);
+    to->size += size;
+    return true;
+}
+
+static bool has_quote(const Node *node) {
+    switch (node->kind) {
+    case NOTHING: case BOOLEAN: case SIGNED: case UNSIGNED: case DECIMAL:
+    case LIST: case LARGE_LIST: case FIXED_LIST: case STRUCT: case MAP: return node->is_key;
+    default: return true;
+    }
+}
+
+static bool stand_before(Node *node, const char *first, const char *later, const char *name) {
+    const char *begins[2] = {first, later};
+    for (int place = 0; place < 2; place++) {
+        Text *to = &node->before[place];
+        if (!append(to, begins[place])) return false;
+        if (name && (!append(to, "\"") || string(to, (const uint8_t *)name, strlen(name)) || !append(to, "\":"))) return false;
+        if (has_quote(node) && !append(to, "\"")) return false;
+    }
+    return true;
+}
+
+static bool number_after(const char *text, int low, int high, int *number, const char **rest) {
+    char *end;
+    long found = strtol(text, &end, 10);
+    if (end == text || found < low || found > high) return false;
+    *number = (int)found;
+    *rest = end;
+    return true;
+}
+
+static bool is_a(Node *node, Kind kind, int width, int64_t ticks) {
+    node->kind = kind;
+    node->width = width;
+    node->ticks = ticks;
+    return true;
+}
+
+static bool parse_decimal(Node *node, const char *format) {
+    int digits, bits = 128;
+    if (!number_after(format, 1, 38, &digits, &format) || *format != ',') return false;
+    if (!number_after(format + 1, -MOST_SCALE, MOST_SCALE, &node->scale, &format)) return false;
+    if (*format == ',' && !number_after(format + 1, 32, 128, &bits, &format)) return false;
+    return !*format && (bits == 32 || bits == 64 || bits == 128) && is_a(node, DECIMAL, bits / 8, 0);
+}
+
+static bool parse_moment(Node *node, const char *format) {
+    static const struct { const char *format; Kind kind; int width; int64_t ticks; } MOMENTS[] = {
+        {"dD", DATE32, 4, 0},          {"dm", DATE64, 8, 0},         {"ts", TIME, 4, 1},
+        {"tm", TIME, 4, 1000},         {"tu", TIME, 8, 1000000},     {"tn", TIME, 8, 1000000000},
+        {"ss:", TIMESTAMP, 8, 1},      {"sm:", TIMESTAMP, 8, 1000},  {"su:", TIMESTAMP, 8, 1000000},
+        {"sn:", TIMESTAMP, 8, 1000000000},
+    };
+    for (size_t place = 0; place < sizeof MOMENTS / sizeof *MOMENTS; place++) {
+        bool has_zone = MOMENTS[place].kind == TIMESTAMP;
+        bool is_same = has_zone ? !strncmp(format, MOMENTS[place].format, 3) : !strcmp(format, MOMENTS[place].format);
+        if (is_same) return is_a(node, MOMENTS[place].kind, MOMENTS[place].width, MOMENTS[place].ticks);
+    }
+    return false;
+}
+
+static bool parse_type(Node *node, const char *format) {
+    static const struct { const char *format; Kind kind; int width; } TYPES[] = {
+        {"n", NOTHING, 0}, {"b", BOOLEAN, 1}, {"c", SIGNED, 1}, {"s", SIGNED, 2}, {"i", SIGNED, 4}, {"l", SIGNED, 8},
+        {"C", UNSIGNED, 1}, {"S", UNSIGNED, 2}, {"I", UNSIGNED, 4}, {"L", UNSIGNED, 8}, {"u", TEXT, 4},
+        {"U", LARGE_TEXT, 8}, {"vu", TEXT_VIEW, 16}, {"z", BINARY, 4}, {"Z", LARGE_BINARY, 8}, {"vz", BINARY_VIEW, 16},
+        {"+l", LIST, 4}, {"+L", LARGE_LIST, 8}, {"+s", STRUCT, 0}, {"+m", MAP, 4},
+    };
+    for (size_t place = 0; place < sizeof TYPES / sizeof *TYPES; place++) {
+        if (!strcmp(format, TYPES[place].format)) return is_a(node, TYPES[place].kind, TYPES[place].width, 0);
+    }
+    if (!strncmp(format, "d:", 2)) return parse_decimal(node, format + 2);
+    if (*format == 't') return parse_moment(node, format + 1);
+    bool is_list = !strncmp(format, "+w:", 3);
+    if (!is_list && strncmp(format, "w:", 2)) return false;
+    node->kind = is_list ? FIXED_LIST : FIXED_BINARY;
+    return number_after(format + (is_list ? 3 : 2), 0, 1 << 28, &node->width, &format) && !*format;
+}
+
+static const char *parse(JsonText *json, Node *node, const struct ArrowSchema *schema, int depth);
+
+static const char *parse_children(JsonText *json, Node *node, const struct ArrowSchema *schema, int depth) {
+    bool is_nested = node->kind >= LIST;
+    int64_t least = !is_nested ? 0 : node->kind == STRUCT ? schema->n_children : 1;
+    if (schema->n_children != least || least < 0 || least > MOST_FIELDS) return UNKNOWN;
+    node->children = least ? calloc((size_t)least, sizeof *node->children) : NULL;
+    if (least && !node->children) return NO_MEMORY;
+    node->count = least;
+    for (int64_t place = 0; place < least; place++) {
+        Node *child = &node->children[place];
+        const struct ArrowSchema *field = schema->children[place];
+        child->slot = json->slots++;
+        const char *why_not = parse(json, child, field, depth + 1);
+        if (why_not) return why_not;
+        bool is_done = true;
+        if (node->kind == STRUCT) is_done = stand_before(child, "{", ",", field->name ? field->name : "");
+        else if (node->kind != MAP) is_done = stand_before(child, "[", ",", NULL);
+        if (!is_done) return NO_MEMORY;
+    }
+    return NULL;
+}
+
+/* The entries are a struct; what stands before its fields is not what it is in other structs. */
+static const char *parse_map(Node *node) {
+    Node *entry = node->children;
+    if (entry->kind != STRUCT || entry->count != 2) return UNKNOWN;
+    Node *key = &entry->children[0], *value = &entry->children[1];
+    if (key->kind >= LIST || key->kind == NOTHING) return UNKNOWN;
+    key->is_key = true;
+    for (int place = 0; place < 2; place++) key->before[place].size = value->before[place].size = 0;
+    bool is_done = stand_before(key, "{", ",", NULL) && stand_before(value, ":", ":", NULL);
+    return is_done ? NULL : NO_MEMORY;
+}
+
+static const char *parse(JsonText *json, Node *node, const struct ArrowSchema *schema, int depth) {
+    if (depth > DEEPEST) return "it is nested too deeply";
+    if (!schema || !schema->format || schema->dictionary || !parse_type(node, schema->format)) return UNKNOWN;
+    const char *why_not = parse_children(json, node, schema, depth);
+    return why_not || node->kind != MAP ? why_not : parse_map(node);
+}
+
+static void forget(Node *node) {
+    for (int64_t child = 0; child < node->count; child++) forget(&node->children[child]);
+    free(node->children);
+    free(node->before[0].bytes);
+    free(node->before[1].bytes);
+}
+
+JsonText *json_text_new(const struct ArrowSchema *schema, const char **why_not) {
+    JsonText *json = calloc(1, sizeof *json);
+    *why_not = json ? parse(json, &json->root, schema, 0) : NO_MEMORY;
+    if (json && !*why_not && json->root.kind != STRUCT) *why_not = "it is not a struct";
+    if (json && *why_not) {
+        json_text_free(json);
+        return NULL;
+    }
+    return json;
+}
+
+void json_text_free(JsonText *json) {
+    if (!json) return;
+    forget(&json->root);
+    free(json);
+}
