@@ -21,6 +21,7 @@ from dataset_export.cli.running import repair, resend, run
 from dataset_export.cli.session import Session
 from dataset_export.cli.usage import usage
 from dataset_export.cli.verifying import verify
+from dataset_export.encoding.ndjson_text import is_built
 from dataset_export.errors import ExportError
 from dataset_export.redaction import without_secrets
 
@@ -42,6 +43,9 @@ Environment:
 
 Commands with --json print one JSON document on stdout and nothing else; times in it are ISO-8601 in UTC. Progress and
 notes go to stderr."""
+
+WRITER = "" if is_built() else " (without the compiled NDJSON writer)"
+"""Said after the version."""
 
 
 class OneLine(click.ClickException):
@@ -81,7 +85,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show tracebacks, and Dagster's own log lines.")
-@click.version_option(__version__, prog_name="dataset-export")
+@click.version_option(__version__, prog_name="dataset-export", message=f"%(prog)s, version %(version)s{WRITER}")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
     """Deliver datasets of a data lake to other people's storage, with a manifest that proves it.
