@@ -72,7 +72,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	--no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove everything that targets made, .venv included.
-	rm -rf $(VENV) .demo .bench .dagster_home .pytest_cache .hypothesis .ruff_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) .demo .bench .dagster_home .pytest_cache .hypothesis .ruff_cache .import_linter_cache *.egg-info dataset_export/encoding/*.so
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	mkdir -p $(DAGSTER_HOME)
