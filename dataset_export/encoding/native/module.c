@@ -5,15 +5,23 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "deflate.h"
 #include "json_text.h"
 
 typedef struct {
     PyObject_HEAD
     JsonText *json;
+    Deflate *deflate;
     Text text;
+    bool is_compressed;     /* the text: its end is the history of what comes next */
     bool is_busy;
+    uint8_t *packed;
+    size_t packed_room;
 } Writer;
+
+enum { HISTORY = 32768 };
 
 static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {
     PyObject *capsule;
@@ -31,6 +39,11 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *n
         Py_DECREF(self);
         return NULL;
     }
+    self->deflate = deflate_new();
+    if (!self->deflate) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
     return (PyObject *)self;
 }
 
@@ -38,11 +51,26 @@ static void writer_dealloc(PyObject *object) {
     Writer *self = (Writer *)object;
     PyTypeObject *type = Py_TYPE(object);
     json_text_free(self->json);
+    deflate_free(self->deflate);
+    free(self->packed);
     free(self->text.bytes);
     free(self->text.anchors);
     freefunc give_back = (freefunc)PyType_GetSlot(type, Py_tp_free);
     give_back(object);
     Py_DECREF(type);
+}
+
+static PyObject *raised(int error) {
+    switch (error) {
+    case JSON_TEXT_NO_MEMORY: return PyErr_NoMemory();
+    case JSON_TEXT_TOO_LARGE: PyErr_SetString(PyExc_OverflowError, "the text of the rows is too large"); return NULL;
+    default: PyErr_SetString(PyExc_ValueError, "a value has no text"); return NULL;
+    }
+}
+
+static bool is_free(const Writer *self) {
+    if (self->is_busy) PyErr_SetString(PyExc_RuntimeError, "another thread is using this writer");
+    return !self->is_busy;
 }
 
 static PyObject *writer_text(PyObject *object, PyObject *arguments) {
@@ -51,37 +79,72 @@ static PyObject *writer_text(PyObject *object, PyObject *arguments) {
     long long first, rows;
     if (!PyArg_ParseTuple(arguments, "OLL:text", &capsule, &first, &rows)) return NULL;
     const struct ArrowArray *batch = PyCapsule_GetPointer(capsule, "arrow_array");
-    if (!batch) return NULL;
-    if (self->is_busy) {
-        PyErr_SetString(PyExc_RuntimeError, "another thread is using this writer");
-        return NULL;
-    }
+    if (!batch || !is_free(self)) return NULL;
     int error;
     self->is_busy = true;
+    self->is_compressed = false;
     self->text.size = self->text.count = 0;
     Py_BEGIN_ALLOW_THREADS
     error = json_text_write(self->json, batch, first, rows, &self->text);
     Py_END_ALLOW_THREADS
     self->is_busy = false;
-    switch (error) {
-    case JSON_TEXT_DONE: return PyBytes_FromStringAndSize((const char *)self->text.bytes, (Py_ssize_t)self->text.size);
-    case JSON_TEXT_NO_MEMORY: return PyErr_NoMemory();
-    case JSON_TEXT_TOO_LARGE: PyErr_SetString(PyExc_OverflowError, "the text of the rows is too large"); return NULL;
-    default: PyErr_SetString(PyExc_ValueError, "a value has no text"); return NULL;
-    }
+    if (error != JSON_TEXT_DONE) return raised(error);
+    return PyBytes_FromStringAndSize((const char *)self->text.bytes, (Py_ssize_t)self->text.size);
+}
+
+static int make_room(Writer *self, size_t size) {
+    if (size <= self->packed_room) return JSON_TEXT_DONE;
+    uint8_t *larger = realloc(self->packed, size);
+    if (!larger) return JSON_TEXT_NO_MEMORY;
+    self->packed = larger;
+    self->packed_room = size;
+    return JSON_TEXT_DONE;
+}
+
+/* Keep of the text what a match may lie in; returns how much. */
+static size_t keep_history(Writer *self, bool is_alone) {
+    Text *text = &self->text;
+    size_t kept = is_alone || !self->is_compressed ? 0 : text->size < HISTORY ? text->size : HISTORY;
+    if (kept) memmove(text->bytes, text->bytes + text->size - kept, kept);
+    else deflate_reset(self->deflate);
+    text->size = kept;
+    text->count = 0;
+    return kept;
+}
+
+static PyObject *writer_deflated(PyObject *object, PyObject *arguments) {
+    Writer *self = (Writer *)object;
+    PyObject *capsule;
+    long long first, rows;
+    int is_alone;
+    if (!PyArg_ParseTuple(arguments, "OLLp:deflated", &capsule, &first, &rows, &is_alone)) return NULL;
+    const struct ArrowArray *batch = PyCapsule_GetPointer(capsule, "arrow_array");
+    if (!batch || !is_free(self)) return NULL;
+    int error;
+    size_t history, packed = 0;
+    self->is_busy = true;
+    Py_BEGIN_ALLOW_THREADS
+    history = keep_history(self, is_alone);
+    error = json_text_write(self->json, batch, first, rows, &self->text);
+    if (error == JSON_TEXT_DONE) error = make_room(self, deflate_bound(self->text.size - history));
+    if (error == JSON_TEXT_DONE) packed = deflate_text(self->deflate, &self->text, history, self->packed);
+    Py_END_ALLOW_THREADS
+    self->is_compressed = error == JSON_TEXT_DONE;
+    self->is_busy = false;
+    if (error != JSON_TEXT_DONE) return raised(error);
+    return Py_BuildValue("y#y#", self->packed, (Py_ssize_t)packed, self->text.bytes + history,
+                         (Py_ssize_t)(self->text.size - history));
 }
 
 static PyObject *writer_anchors(PyObject *object, PyObject *Py_UNUSED(none)) {
     Writer *self = (Writer *)object;
-    if (self->is_busy) {
-        PyErr_SetString(PyExc_RuntimeError, "another thread is using this writer");
-        return NULL;
-    }
+    if (!is_free(self)) return NULL;
     return PyBytes_FromStringAndSize((const char *)self->text.anchors, (Py_ssize_t)(self->text.count * sizeof(Anchor)));
 }
 
 static PyMethodDef writer_methods[] = {
     {"text", writer_text, METH_VARARGS, "Rows of an array as NDJSON."},
+    {"deflated", writer_deflated, METH_VARARGS, "Rows of an array as NDJSON, compressed and plain."},
     {"anchors", writer_anchors, METH_NOARGS, "Those of the last text: at, slot and value, 32 bits each."},
     {NULL, NULL, 0, NULL},
 };
