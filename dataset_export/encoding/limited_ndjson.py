@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from dataset_export.encoding.contract import Encoded, Limits, OpenSink, Sink, Source, Target, Way
 from dataset_export.encoding.file_series import FileSeries
-from dataset_export.encoding.gzip_member import HEADER, GzipMaker, gzip_end
+from dataset_export.encoding.gzip_member import HEADER, gzip_end
 from dataset_export.encoding.json_values import check_schema
-from dataset_export.encoding.ndjson_text import native_writer, text_of
+from dataset_export.encoding.ndjson_text import Pieces
 from dataset_export.encoding.rows import Rows
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ class _Writer:
         self._rows = rows
         self._file: _File | None = None
         self._row_bytes = 0.0
-        self._gzip = GzipMaker()
-        self._native = native_writer(rows.schema)
+        self._pieces = Pieces(rows.schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         at, most = 0, batch.num_rows
@@ -65,8 +63,7 @@ class _Writer:
                 continue
             tried = min(most, batch.num_rows - at, self._rows_to_try(file))
             piece = batch.slice(at, tried)
-            text = text_of(piece, self._native)
-            packed = self._gzip.piece(text)
+            packed, text = self._pieces.alone(piece)
             self._row_bytes = len(packed) / tried
             if self._fits(len(packed), file) or (tried == 1 and file is None):
                 self._add(piece, text, packed)
@@ -115,8 +112,10 @@ class _File:
         self.size = ENDS
 
     def add(self, text: bytes, packed: bytes, rows: int, moments: tuple[datetime | None, datetime | None]) -> None:
+        from isal import isal_zlib
+
         self._sink(packed)
-        self._crc = crc32(text, self._crc)
+        self._crc = isal_zlib.crc32(text, self._crc)
         self._text_size += len(text)
         self.rows += rows
         self.size += len(packed)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from dataset_export.encoding import ndjson_text
 from dataset_export.encoding.conform import plain_schema
 from dataset_export.encoding.json_values import json_values
-from dataset_export.encoding.ndjson_text import native_writer, text_of
+from dataset_export.encoding.ndjson_text import Pieces, native_writer
 from dataset_export.errors import UnsupportedTable
 from dataset_export_tests.encoding import test_json_values
 from dataset_export_tests.encoding.tables import KEYS, LEAVES, tables
@@ -126,7 +126,7 @@ def test_other_types_are_for_arrow_rs() -> None:
 def test_a_moment_without_text_is_refused_by_name(array: pa.Array) -> None:
     batch = pa.record_batch({"c": array})
     with pytest.raises(UnsupportedTable, match="Column c"):
-        text_of(batch, native_writer(batch.schema))
+        Pieces(batch.schema).next(batch)
 
 
 @needs_native

@@ -103,6 +103,7 @@ size_t deflate_text(Deflate *self, const Text *text, size_t history, uint8_t *ou
         if (at - call.done > LONG_VALUE) search(&call, at, match);
         if (call.done <= at && match.length >= SHORTEST && about(self, match) > 0) add_match(&call, begin_sooner(&call, at, &match), match);
     }
+    if (end - call.done > LONG_VALUE) search(&call, end, (Match){0, 1});
     end_block(&call, end);
     self->place += end - first;
     /* An empty stored block ends at a whole byte. */
