@@ -61,7 +61,7 @@ def _ready(array: pa.Array, name: str) -> Any:
     """The array itself when arrow-rs is right about it, else one that it is right about."""
     from pyarrow import types
 
-    if _is_right(array.type):
+    if _is_right(array.type) and not _is_cut(array):
         return array
     array = decoded(array)
     if types.is_nested(array.type):
@@ -80,7 +80,8 @@ def _ready_nested(array: pa.Array, name: str) -> Any:
     if types.is_struct(kind):
         parts = struct_parts(array)
         ready = [_ready(part, f"{name}.{field.name}") for part, field in zip(parts, kind, strict=True)]
-        return array if _same(parts, ready) else join_struct(array, ready, _fields(kind, ready))
+        whole = _same(parts, ready) and not _is_cut(array)
+        return array if whole else join_struct(array, ready, _fields(kind, ready))
     if types.is_map(kind):
         offsets, keys, values = map_parts(array)
         ready = [_key_text(keys, name), _ready(values, f"{name}.value")]
@@ -88,6 +89,13 @@ def _ready_nested(array: pa.Array, name: str) -> Any:
     offsets, values = list_parts(array)
     ready = _ready(values, f"{name}.element")
     return array if ready is values else join_list(array, offsets, ready)
+
+
+def _is_cut(array: pa.Array) -> bool:
+    """True for structs that are a later part of others: where they hold structs themselves, arrow-rs panics."""
+    from pyarrow import types
+
+    return types.is_struct(array.type) and array.offset > 0
 
 
 def _same(old: list[Any], new: list[Any]) -> bool:

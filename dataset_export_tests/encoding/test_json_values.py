@@ -16,6 +16,7 @@ from hypothesis import given, settings
 
 from dataset_export.encoding.contract import Compression, Encoding, Format, Target
 from dataset_export.encoding.encode import encode
+from dataset_export.encoding.ndjson_text import text_by_arrow_rs
 from dataset_export.errors import UnsupportedTable
 from dataset_export_tests.encoding.tables import parquet, source, tables
 
@@ -161,3 +162,12 @@ def test_a_field_that_occurs_twice_is_refused() -> None:
 
 def test_no_rows_make_an_empty_gzip_file() -> None:
     assert deliver(pa.table({"c": pa.array([], pa.int8())})) == []
+
+
+def test_s6_structs_in_structs_are_written_from_any_row_on() -> None:
+    inner = pa.struct([("n", pa.int8()), ("f", pa.float64())])
+    rows = [{"s": {"n": 1, "f": 0.5}}, None, {"s": None}, {"s": {"n": 2, "f": float("nan")}}]
+    batch = pa.record_batch({"c": pa.array(rows, pa.struct([("s", inner)]))})
+    lines = ['{"c":{"s":{"n":1,"f":0.5}}}', "{}", '{"c":{}}', '{"c":{"s":{"n":2}}}']
+    for first in range(4):
+        assert text_by_arrow_rs(batch.slice(first)).decode().splitlines() == lines[first:]

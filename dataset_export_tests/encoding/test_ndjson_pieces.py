@@ -134,8 +134,8 @@ def test_a_piece_refers_to_the_one_before_it() -> None:
     batch = pa.record_batch({"s": [random.randbytes(8000).hex()]})
     pieces = Pieces(batch.schema)
     first, again, alone = (pieces.next(batch)[0], pieces.next(batch)[0], pieces.alone(batch)[0])
-    assert len(again) < 200
-    assert len(first) == len(alone) > 7000
+    assert len(again) < len(first) / 2
+    assert first == alone
 
 
 @needs_native
