@@ -166,26 +166,45 @@ def _schema_change(dataflow: Dataflow, metadata: Mapping[str, Any]) -> str | Non
 def _earlier_records(
     instance: dg.DagsterInstance, key: dg.AssetKey, partition: str, metadata: Mapping[str, Any]
 ) -> tuple[int, ...]:
-    """Records of the exports before this one that are of its kind: the first increment is the whole table, and says
-    nothing about the others."""
+    """Records of the exports before this one that are of its kind: the first increment is the whole table, and an export
+    whose rows a later one had already delivered has none; both say nothing about the others."""
     if not _comparable(metadata):
         return ()
-    earlier = sorted(one for one in materialized_export_times(instance, key) if one < partition)[-HISTORY:]
+    recorded = materialized_export_times(instance, key)
+    earlier = sorted(one for one in recorded if one < partition)[-HISTORY:]
     if not earlier:
         return ()
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=earlier)
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[*earlier, partition])
     newest: dict[str, Mapping[str, Any]] = {}
+    first: dict[str, int] = {}
     # Resends have records of their own; the newest one of each export time counts.
-    for record in instance.fetch_materializations(wanted, limit=DELIVERIES * HISTORY).records:
+    for record in instance.fetch_materializations(wanted, limit=DELIVERIES * (HISTORY + 1)).records:
         materialization = record.asset_materialization
-        if materialization is not None and materialization.partition is not None:
-            newest.setdefault(materialization.partition, _values(materialization))
+        if materialization is None or materialization.partition is None:
+            continue
+        values = _values(materialization)
+        newest.setdefault(materialization.partition, values)
+        if TABLE_VERSIONS_KEY in values:
+            first[materialization.partition] = record.storage_id
+    later = [one for one in recorded if one > partition]
+    if _has_empty_bounds(metadata) and later and _were_delivered(instance, key, later, before=first[partition]):
+        return ()
     alike = [
         newest[one]
         for one in earlier
         if one in newest and _comparable(newest[one]) and newest[one]["export_mode"] == metadata["export_mode"]
+        # None after this one took the rows: it would have taken those of this one, too.
+        if not (_has_empty_bounds(newest[one]) and any(first[after] < first[one] for after in first if after > one))
     ]
     return tuple(one["records"] for one in alike)
+
+
+def _were_delivered(instance: dg.DagsterInstance, key: dg.AssetKey, export_times: list[str], *, before: int) -> bool:
+    """Whether any of the export times was delivered before the event of that storage id."""
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=export_times, before_storage_id=before)
+    found = instance.fetch_materializations(wanted, limit=DELIVERIES).records
+    events = [record.asset_materialization for record in found]
+    return any(TABLE_VERSIONS_KEY in event.metadata for event in events if event is not None)
 
 
 def _values(materialization: dg.AssetMaterialization) -> dict[str, Any]:
@@ -195,8 +214,16 @@ def _values(materialization: dg.AssetMaterialization) -> dict[str, Any]:
 def _comparable(metadata: Mapping[str, Any]) -> bool:
     if TABLE_VERSIONS_KEY not in metadata:
         return False  # reported by hand
-    versions = cast("dict[str, int | None]", metadata[TABLE_VERSIONS_KEY])
-    return metadata["export_mode"] == "full" or versions["from"] is not None
+    return metadata["export_mode"] == "full" or _versions(metadata)["from"] is not None
+
+
+def _has_empty_bounds(metadata: Mapping[str, Any]) -> bool:
+    versions = _versions(metadata)
+    return versions["from"] is not None and versions["from"] == versions["to"]
+
+
+def _versions(metadata: Mapping[str, Any]) -> dict[str, int | None]:
+    return cast("dict[str, int | None]", metadata[TABLE_VERSIONS_KEY])
 
 
 def _faults(dataflow: Dataflow, events: Iterable[dg.DagsterEvent]) -> Iterable[str]:

@@ -207,3 +207,29 @@ def test_s8_a_volume_that_stands_out_is_told(world: World) -> None:
     world.run(9)
     [alert] = world.told(Event.VOLUME_ANOMALY)
     assert alert.text.startswith("90 records; the 7 exports before had 10 in the median, 10 to 10.")
+
+
+def test_s8_an_export_that_comes_after_a_later_one_with_its_rows_is_no_anomaly(world: World) -> None:
+    world.append(500)
+    world.append(10, before=1)
+    world.append(10, before=9)
+    world.run(0)
+    first = world.run(1).get_asset_materialization_events()[0].materialization
+    for number in (2, 3, 4, 6, 7, 8):
+        key = format_export_time(START + timedelta(hours=number))
+        world.instance.report_runless_asset_event(
+            dg.AssetMaterialization(KEYS[0], partition=key, metadata=dict(first.metadata))
+        )
+    world.run(9)
+    late = world.run(5).get_asset_materialization_events()[0].materialization
+    assert late.metadata["records"].value == 0
+    assert world.told(Event.VOLUME_ANOMALY) == [], "the rows of the fifth are in the ninth"
+    # Without rows in its turn, and told after the next one is there, an export stands out; the fifth is no measure.
+    world.run(10)
+    world.append(10, before=11)
+    world.run(11)
+    [alert] = world.told(Event.VOLUME_ANOMALY)
+    assert f"export of {START + timedelta(hours=10):%Y-%m-%d %H:%M} UTC" in alert.title
+    assert alert.text.startswith("0 records; the 8 exports before had 10 in the median, 10 to 10.")
+    world.run(5, resend=True)
+    assert world.told(Event.VOLUME_ANOMALY) == []

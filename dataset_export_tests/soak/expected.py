@@ -87,14 +87,22 @@ class Expected:
         if delivery.other_columns and flow.more.get("on_schema_change") == "notify":
             what = f"{name} has other columns of {dataset} than the export before"
             self._tell_once(flow, "schema_drift", key, what, now)
-        if delivery.increment and (out := stands_out(delivery.records, self._records_before(delivery))):
+        compared = delivery.increment and not self._came_after_its_rows(delivery)
+        if compared and (out := stands_out(delivery.records, self._records_before(delivery))):
             what = f"{name} has unusually {'few' if out < 0 else 'many'} records of {dataset}"
             self._tell_once(flow, "volume_anomaly", key, what, now)
 
     def _records_before(self, delivery: Delivery) -> list[int]:
         done = self.facts.delivered(delivery.flow.name, delivery.dataset)
         before = sorted(one for one in done if one < delivery.export_time)[-COMPARED:]
-        return [done[one][-1].records for one in before if done[one][-1].increment]
+        newest = [done[one][-1] for one in before]
+        return [one.records for one in newest if one.increment and not self._came_after_its_rows(one)]
+
+    def _came_after_its_rows(self, delivery: Delivery) -> bool:
+        """Whether a later export had been delivered before, and with it the rows of this one."""
+        done = list(self.facts.delivered(delivery.flow.name, delivery.dataset))
+        first_ones = done[: done.index(delivery.export_time)]
+        return delivery.no_versions and any(one > delivery.export_time for one in first_ones)
 
     def _tell_late(self, flow: Flow, now: datetime) -> None:
         after = max(self.since, self._late_until or self.since)

@@ -28,6 +28,7 @@ class Delivery:
         excluded: left out.
         other_columns: whether its columns differ from those of the export before.
         increment: whether it has an export before it to be compared with, or is a full one.
+        no_versions: whether it lies between a version and the same version.
     """
 
     flow: Flow
@@ -38,6 +39,7 @@ class Delivery:
     excluded: int
     other_columns: bool
     increment: bool
+    no_versions: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Facts:
             self._failed[run.flow, run.export_time].append(run)
 
     def delivered(self, flow: str, dataset: str) -> Mapping[datetime, Sequence[Delivery]]:
-        """By export time, in order of time of delivery."""
+        """By export time, in the order in which these were delivered first; those of one in order of time."""
         return self._delivered[flow, dataset]
 
     def failed(self, flow: str, export_time: datetime) -> Sequence[Run]:
@@ -166,6 +168,7 @@ class Facts:
 
 
 def _delivery(flow: Flow, dataset: str, export_time: datetime, now: datetime, values: Mapping[str, Any]) -> Delivery:
+    versions = values["table_versions"]
     return Delivery(
         flow=flow,
         dataset=dataset,
@@ -174,7 +177,8 @@ def _delivery(flow: Flow, dataset: str, export_time: datetime, now: datetime, va
         records=values["records"],
         excluded=values["records_excluded"],
         other_columns="schema_change" in values,
-        increment=flow.full or values["table_versions"]["from"] is not None,
+        increment=flow.full or versions["from"] is not None,
+        no_versions=versions["from"] is not None and versions["from"] == versions["to"],
     )
 
 

@@ -93,6 +93,26 @@ def test_an_end_is_told_when_all_that_was_due_is_delivered() -> None:
     assert world.heard_after(3) == []
 
 
+def test_an_export_that_came_after_a_later_one_is_no_measure_and_does_not_stand_out() -> None:
+    world = World()
+
+    def delivers(day: int, records: int) -> None:
+        time = START + timedelta(days=day)
+        delivery = Delivery(world.flow, "orders", time, time, records, 0, False, True, no_versions=not records)
+        world.facts.note(Run("flow", time, True, DATASET, True, (), (), (delivery,)))
+
+    for day in (0, 1, 2, 3, 4, 6, 7):
+        delivers(day, 10)
+    delivers(5, 0)
+    assert not any("unusually" in what for what in world.heard_after(180))
+    delivers(8, 0)
+    delivers(9, 10)
+    odd = [what for what in world.heard_after(230) if "unusually" in what]
+    assert odd == [
+        f"flow: export of {START + timedelta(days=8):%Y-%m-%d %H:%M} UTC has unusually few records of orders"
+    ]
+
+
 @given(st.lists(st.integers(0, 60), max_size=30), st.integers(0, 200))
 def test_a_volume_stands_out_for_both_accounts_or_for_none(before: list[int], records: int) -> None:
     found = volume_anomaly(records, before)
