@@ -9,7 +9,7 @@ with store.stage(path) as upload:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dataset_export.encoding.contract import (
     Compression,
@@ -38,6 +38,14 @@ EXTENSIONS = {
 """Every combination there is (spec S6), with the ending of its file names."""
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """The way of one source file, and its footer less what is not delivered."""
+
+    way: Way
+    footer: Footer
+
+
 def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequence[Source] = ()) -> Encoded:
     """Write the rows of `sources` into `sink` as one file, in order.
 
@@ -59,25 +67,16 @@ def encode(sources: Sequence[Source], target: Target, sink: Sink, *, minus: Sequ
         IntegrityError: rows were read that the footers do not count, or the other way round.
         StorageFull: the local disk has no room for the comparison with `minus`.
     """
-    from dataset_export.encoding import ndjson, page_transcode, pass_through, rewrite
-
     check_encoding(target.encoding)
     if not sources:
         raise UsageError("There is no source file to encode: an export without rows has no data files.")
     old = old_rows(sources, minus)
     if old is not None:
         return Encoded.nothing(Way.DROPPED, excluded=old)
-    if target.encoding.format is Format.JSON:
-        return ndjson.write(sources, target, sink, minus)
-    if len(sources) == 1:
-        way, footer = _aged_way(read_footer(sources[0]), sources[0], target, minus)
-        if way is Way.DROPPED:
-            return Encoded.nothing(Way.DROPPED, excluded=footer.left_out)
-        if way is Way.PASS_THROUGH:
-            return pass_through.copy(sources[0], footer.metadata, target, sink)
-        if way is not Way.REWRITE:
-            return page_transcode.write(sources[0], footer, target, sink, way)
-    return rewrite.write(sources, target, sink, minus)
+    only = _way_of_only(sources, target, minus)
+    if only is not None and only.way is Way.DROPPED:
+        return Encoded.nothing(Way.DROPPED, excluded=only.footer.left_out)
+    return _one_file(sources, target, sink, minus, only)
 
 
 def encode_files(
@@ -108,8 +107,11 @@ def encode_files(
     old = old_rows(sources, minus)
     if old is not None:
         return [Encoded.nothing(Way.DROPPED, excluded=old)]
+    only = _way_of_only(sources, target, minus)
+    if only is not None and only.way is Way.DROPPED:
+        return [Encoded.nothing(Way.DROPPED, excluded=only.footer.left_out)]
     if target.encoding.format is Format.PARQUET and (limits != Limits() or len(sources) > 1):
-        moved = _moved(sources, target, minus)
+        moved = _moved(sources, target, minus, only)
         if moved is None or not limited_parquet.is_one_file(moved, limits):
             if moved is not None and limited_parquet.groups_fit(moved, limits):
                 return limited_parquet.copy(moved, target, limits, open_sink)
@@ -118,10 +120,26 @@ def encode_files(
     elif limits != Limits():
         return limited_ndjson.write(sources, target, limits, open_sink, minus)
     with open_sink(0) as sink:
-        return [encode(sources, target, sink, minus=minus)]
+        return [_one_file(sources, target, sink, minus, only)]
 
 
-def _moved(sources: Sequence[Source], target: Target, minus: Sequence[Source]) -> list[Moved] | None:
+def _one_file(
+    sources: Sequence[Source], target: Target, sink: Sink, minus: Sequence[Source], only: _Chosen | None
+) -> Encoded:
+    from dataset_export.encoding import ndjson, page_transcode, pass_through, rewrite
+
+    if target.encoding.format is Format.JSON:
+        return ndjson.write(sources, target, sink, minus)
+    if only is None or only.way is Way.REWRITE:
+        return rewrite.write(sources, target, sink, minus)
+    if only.way is Way.PASS_THROUGH:
+        return pass_through.copy(sources[0], only.footer.metadata, target, sink)
+    return page_transcode.write(sources[0], only.footer, target, sink, only.way)
+
+
+def _moved(
+    sources: Sequence[Source], target: Target, minus: Sequence[Source], only: _Chosen | None
+) -> list[Moved] | None:
     """How the column chunks of every source get into the same files; None when values have to be encoded again."""
     from dataset_export.encoding import page_transcode
     from dataset_export.encoding.delivered_columns import same_columns
@@ -132,7 +150,11 @@ def _moved(sources: Sequence[Source], target: Target, minus: Sequence[Source]) -
         if source.old is not None and not minus:
             found.append(Moved(source, None, Way.DROPPED, source.old))
             continue
-        way, footer = _aged_way(read_footer(source), source, target, minus)
+        chosen = only or _aged_way(read_footer(source), source, target, minus)
+        way, footer = chosen.way, chosen.footer
+        if way is Way.DROPPED:
+            found.append(Moved(source, None, way, footer.left_out))
+            continue
         if way is Way.REWRITE or not page_transcode.is_possible(footer):
             return None
         # Of many small files, what was read along with the footers would be all of them.
@@ -154,7 +176,7 @@ def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[S
     """The way in which one source file becomes one delivered file; `footer` is the file's own."""
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    return _aged_way(footer, source, target, minus)[0]
+    return _aged_way(footer, source, target, minus).way
 
 
 def way_of_files(sources: Sequence[Source], target: Target, limits: Limits, minus: Sequence[Source] = ()) -> Way:
@@ -166,47 +188,55 @@ def way_of_files(sources: Sequence[Source], target: Target, limits: Limits, minu
         return Way.DROPPED
     if target.encoding.format is Format.JSON:
         return Way.NDJSON
-    moved = _moved(sources, target, minus)
-    unlimited = limits == Limits() or (moved is not None and limited_parquet.is_one_file(moved, limits))
-    if unlimited and len(sources) == 1:
-        return _aged_way(read_footer(sources[0]), sources[0], target, minus)[0]
+    only = _way_of_only(sources, target, minus)
+    if only is not None and (limits == Limits() or only.way is Way.DROPPED):
+        return only.way
+    moved = _moved(sources, target, minus, only)
+    if only is not None and moved is not None and limited_parquet.is_one_file(moved, limits):
+        return only.way
     if moved is None or not limited_parquet.groups_fit(moved, limits):
         return Way.REWRITE
     ways = {one.way for one in moved}
     return next(way for way in (Way.PAGE_TRANSCODE, Way.COLUMN_COPY, Way.ROW_GROUP_COPY, Way.DROPPED) if way in ways)
 
 
-def _aged_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:
+def _way_of_only(sources: Sequence[Source], target: Target, minus: Sequence[Source]) -> _Chosen | None:
+    """Of one source of parquet; None for several, and for NDJSON, of which every file is made alike."""
+    if len(sources) > 1 or target.encoding.format is Format.JSON:
+        return None
+    return _aged_way(read_footer(sources[0]), sources[0], target, minus)
+
+
+def _aged_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> _Chosen:
     """As `_way`, where row groups that are too old as a whole may be left out."""
-    way, left = _way(footer, source, target, minus)
-    if way is not Way.REWRITE or minus:
-        return way, left
+    chosen = _way(footer, source, target, minus)
+    if chosen.way is not Way.REWRITE or minus:
+        return chosen
     younger = without_old_groups(footer, source, target)
     if younger is None:
-        return way, left
+        return chosen
     if not younger.metadata.num_rows:
-        return Way.DROPPED, younger
-    way, left = _way(younger, source, target, minus)
-    return (Way.ROW_GROUP_COPY if way is Way.PASS_THROUGH else way), left
+        return _Chosen(Way.DROPPED, younger)
+    chosen = _way(younger, source, target, minus)
+    return replace(chosen, way=Way.ROW_GROUP_COPY) if chosen.way is Way.PASS_THROUGH else chosen
 
 
-def _way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> tuple[Way, Footer]:
-    """The way, and the footer less the columns that are not delivered."""
+def _way(footer: Footer, source: Source, target: Target, minus: Sequence[Source]) -> _Chosen:
     from dataset_export.encoding import page_transcode, pass_through
     from dataset_export.encoding.delivered_columns import delivered_columns
     from dataset_export.encoding.same_rows import has_same_rows
 
     if minus or not has_same_rows(footer.metadata, source, target):
-        return Way.REWRITE, footer
+        return _Chosen(Way.REWRITE, footer)
     left = delivered_columns(footer, source, target)
     if left is None:
-        return Way.REWRITE, footer
+        return _Chosen(Way.REWRITE, footer)
     has_codec = pass_through.is_possible(left, target.encoding.compression)
     if has_codec and left is footer and not footer.renamed:
-        return Way.PASS_THROUGH, footer
+        return _Chosen(Way.PASS_THROUGH, footer)
     if not page_transcode.is_possible(left):
-        return Way.REWRITE, footer
-    return Way.COLUMN_COPY if has_codec else Way.PAGE_TRANSCODE, left
+        return _Chosen(Way.REWRITE, footer)
+    return _Chosen(Way.COLUMN_COPY if has_codec else Way.PAGE_TRANSCODE, left)
 
 
 def check_encoding(encoding: Encoding) -> None:

@@ -1,14 +1,18 @@
 """`plan` says what the run then does, and writes nothing."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import WriterProperties
 
 from dataset_export.encoding.contract import Compression, Encoding, Format
 from dataset_export.export.columns import Columns
+from dataset_export.export.dataflow import Behavior
 from dataset_export.export.file_shape import FileShape
-from dataset_export_tests.cli.world import World, at
+from dataset_export_tests.cli.world import START, World, at
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -46,6 +50,40 @@ def test_plan_knows_the_way_of_each_encoding(world: World) -> None:
         session = world.session(world.dataflow(encoding=encoding))
         planned = world.json("plan", "flow", "--export-time", at(0), "--dataset", "b", session=session)
         assert [file["way"] for file in planned["datasets"][0]["file_list"]] == [way]
+
+
+YOUNG, OLD = START - timedelta(days=1), START - timedelta(days=400)
+
+
+@pytest.mark.parametrize(
+    ("moments", "leave_out", "way"),
+    [
+        ([YOUNG] * 10, (), "pass-through"),
+        ([YOUNG] * 10, ("id",), "column copy"),
+        ([OLD] * 5 + [YOUNG] * 5, (), "row group copy"),
+        ([OLD, YOUNG] * 5, (), "rewrite"),
+        ([OLD] * 10, (), "dropped"),
+    ],
+)
+def test_s10_plan_knows_the_way_of_events(
+    world: World, moments: list[datetime], leave_out: tuple[str, ...], way: str
+) -> None:
+    """Of a file with five rows in each row group."""
+    data = pa.table({"id": range(len(moments)), "at": pa.array(moments, pa.timestamp("us", "UTC"))})
+    world.write("c", data, day=-0.5, writer_properties=WriterProperties(max_row_group_size=5))
+    events = replace(world.dataset("c"), behavior=Behavior.TIME_SERIES, timestamp_column="at")
+    flow = world.dataflow(
+        datasets=(events,),
+        encoding=Encoding(Format.PARQUET, Compression.SOURCE),
+        columns={"c": Columns(exclude=leave_out)} if leave_out else {},
+    )
+    session = world.session(flow)
+    planned = world.json("plan", "flow", "--export-time", at(0), session=session)["datasets"][0]
+    assert [file["way"] for file in planned["file_list"]] == [way]
+    assert f"{way} 1" in world.call("plan", "flow", "--export-time", at(0), session=session).stdout
+    assert world.call("run", "flow", "--export-time", at(0), session=session).exit_code == 0
+    delivered = world.json("manifest", "flow", "--export-time", at(0), "--dataset", "c", session=session)
+    assert [file["encodedBy"] for file in delivered["exportResults"]] == ([] if way == "dropped" else [way])
 
 
 def test_s10_plan_warns_of_too_many_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

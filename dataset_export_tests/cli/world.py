@@ -90,8 +90,11 @@ class World:
         """Commit rows, with `further` columns; the log says that it was `day` days after the start of the dataflow."""
         ids = list(range(first, first + rows))
         data = pa.table({"id": pa.array(ids, pa.int64()), "name": [f"n{i}" for i in ids], **further})
-        schema_mode = "merge" if further else None
-        write_deltalake(str(self.table(dataset)), data, mode="append", schema_mode=schema_mode)
+        self.write(dataset, data, day=day, schema_mode="merge" if further else None)
+
+    def write(self, dataset: str, data: pa.Table, *, day: float, **options: Any) -> None:
+        """Commit any rows, as deltalake writes them with these options; for `day` see `append`."""
+        write_deltalake(str(self.table(dataset)), data, mode="append", **options)
         log = max((self.table(dataset) / "_delta_log").glob("*.json"))
         entries = [json.loads(line) for line in log.read_text().splitlines()]
         for entry in entries:

@@ -4,7 +4,9 @@ import gzip
 import io
 import json
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -151,6 +153,40 @@ def test_a_file_that_keeps_to_the_limits_is_passed_through() -> None:
     found, files = encoded([source(data)], Target(GZIP, events(1).schema), Limits(rows=100, bytes=len(data)))
     assert files == [data]
     assert found[0].way is Way.PASS_THROUGH
+
+
+@pytest.mark.parametrize("encoding", [GZIP, ZSTD])
+def test_limits_read_no_more_of_a_file_that_keeps_to_them(encoding: Encoding) -> None:
+    data = parquet(events(500), compression="zstd")
+    opened: list[int] = []
+    one = source(data)
+    counted = replace(one, open=lambda: (opened.append(1), one.open())[1])
+    target = Target(encoding, events(1).schema)
+    counts: list[int] = []
+    for limits in (Limits(), Limits(rows=500)):
+        opened.clear()
+        files = Files()
+        encode_files([counted], target, limits, files.open)
+        counts.append(len(opened))
+    assert counts[0] == counts[1], counts
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(rows=50), Limits(bytes=10**6)])
+@pytest.mark.parametrize("several", [False, True])
+def test_s10_a_file_of_old_rows_alone_begins_none(limits: Limits, several: bool) -> None:
+    made = events(100)
+    target = Target(
+        GZIP, made.schema, RowRule(timestamp_column="at", not_before=datetime.now(UTC) + timedelta(days=9999))
+    )
+    one = source(parquet(made, compression="gzip"))
+    # Another writer: the two could not be merged.
+    other = source(parquet(made.replace_schema_metadata({"a": "b"}), compression="zstd", version="1.0"))
+
+    def never(part: int) -> AbstractContextManager[Sink]:
+        raise AssertionError(f"file {part} was begun")
+
+    found = encode_files([one, other] if several else [one], target, limits, never)
+    assert found == [Encoded.nothing(Way.DROPPED, excluded=200 if several else 100)]
 
 
 def test_small_files_are_merged_by_copying_row_groups() -> None:
