@@ -69,7 +69,6 @@ def test_both_write_the_same(table: pa.Table, first: int) -> None:
         require_same(batch, min(first, batch.num_rows))
 
 
-LEAF_KINDS = [kind for kind in LEAVES if not pa.types.is_floating(kind)]
 ODD = [
     (pa.time32("s"), st.integers(0, 86_399)),
     (pa.time32("ms"), st.integers(0, 86_399_999)),
@@ -111,13 +110,14 @@ def test_decimals(numbers: list[int], scale: int) -> None:
 
 
 @needs_native
-def test_every_leaf_but_floats_and_every_key_is_written_natively() -> None:
-    for kind in [*LEAF_KINDS, *(pa.map_(key, pa.int8()) for key in KEYS)]:
+def test_every_leaf_and_every_key_is_written_natively() -> None:
+    for kind in [*LEAVES, *(pa.map_(key, pa.int8()) for key in KEYS)]:
         assert native_writer(pa.schema([("c", pa.list_(pa.struct([("f", kind)])))])) is not None
 
 
 def test_other_types_are_for_arrow_rs() -> None:
-    for kind in (pa.decimal256(40, 2), pa.dictionary(pa.int8(), pa.string()), pa.map_(pa.float64(), pa.int8())):
+    float_keys = [pa.map_(key, pa.int8()) for key in (pa.float16(), pa.float32(), pa.float64())]
+    for kind in (pa.decimal256(40, 2), pa.dictionary(pa.int8(), pa.string()), *float_keys):
         assert native_writer(pa.schema([("c", kind)])) is None
 
 
@@ -171,6 +171,11 @@ def test_no_byte_beside_the_buffers_is_touched(tmp_path: Path) -> None:
 
 def main(module: str) -> None:
     """Compare with the module of that file in the place of the one that is installed."""
+    from dataset_export_tests.encoding.test_json_floats import (
+        test_s6_floats_are_written_as_by_arrow_rs,
+        test_s6_what_is_not_a_number_is_absent,
+    )
+
     name = "dataset_export.encoding.ndjson_native"
     spec: Any = importlib.util.spec_from_file_location(name, module)
     sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -179,6 +184,8 @@ def main(module: str) -> None:
     test_both_write_the_same()
     test_types_that_are_rare()
     test_decimals()
+    test_s6_floats_are_written_as_by_arrow_rs()
+    test_s6_what_is_not_a_number_is_absent()
     test_arrays_that_are_not_as_the_schema_says_are_refused()
     print("same")
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_floats.h"
 #include "json_numbers.h"
 
 enum { DEEPEST = 32, MOST_SCALE = 100, FIXED_ROOM = 256, MOST_FIELDS = 1 << 16 };
@@ -11,7 +12,7 @@ enum { DEEPEST = 32, MOST_SCALE = 100, FIXED_ROOM = 256, MOST_FIELDS = 1 << 16 }
 static const int64_t FIRST_SECOND = -8334601228800, LAST_SECOND = 8210266876799, DAY = 86400;
 
 typedef enum {
-    NOTHING, BOOLEAN, SIGNED, UNSIGNED, DECIMAL, DATE32, DATE64, TIME, TIMESTAMP, /* of `width` bytes, by `ticks` */
+    NOTHING, BOOLEAN, SIGNED, UNSIGNED, FLOAT, DECIMAL, DATE32, DATE64, TIME, TIMESTAMP, /* of `width` bytes, by `ticks` */
     TEXT, LARGE_TEXT, TEXT_VIEW, BINARY, LARGE_BINARY, BINARY_VIEW, FIXED_BINARY,
     LIST, LARGE_LIST, FIXED_LIST, STRUCT, MAP,
 } Kind;
@@ -174,10 +175,6 @@ static uint32_t hash_bytes(uint32_t slot, const uint8_t *bytes, size_t size) {
 
 static inline bool bit(const uint8_t *bits, int64_t at) { return bits[at >> 3] >> (at & 7) & 1; }
 
-static inline bool is_valid(const Node *node, int64_t row) {
-    return node->kind != NOTHING && (!node->valid || bit(node->valid, node->offset + row));
-}
-
 /* Of little-endian values, as Arrow has them on all machines that this is built for. */
 static inline uint64_t unsigned_at(const Node *node, int64_t row) {
     const uint8_t *from = (const uint8_t *)node->data + (node->offset + row) * node->width;
@@ -197,6 +194,21 @@ static inline int64_t signed_at(const Node *node, int64_t row) {
     case 4: return (int32_t)value;
     default: return (int64_t)value;
     }
+}
+
+static inline bool is_finite(const Node *node, int64_t row) {
+    uint64_t bits = unsigned_at(node, row);
+    switch (node->width) {
+    case 2: return (~bits & 0x7c00) != 0;
+    case 4: return (~bits & 0x7f800000) != 0;
+    default: return (~bits & 0x7ff0000000000000) != 0;
+    }
+}
+
+/* JSON has neither NaN nor infinities: they count as absent. */
+static inline bool is_valid(const Node *node, int64_t row) {
+    if (node->kind == NOTHING || (node->valid && !bit(node->valid, node->offset + row))) return false;
+    return node->kind != FLOAT || is_finite(node, row);
 }
 
 static inline bool range_at(const Node *node, int64_t row, bool is_large, int64_t *start, int64_t *end) {
@@ -359,6 +371,16 @@ static int put_map(Node *node, int64_t row, Text *out) {
     return JSON_TEXT_DONE;
 }
 
+static uint8_t *put_float(int width, uint64_t bits, uint8_t *to) {
+    float single;
+    double value;
+    switch (width) {
+    case 2: return float16_text(to, (uint16_t)bits);
+    case 4: memcpy(&single, &bits, 4); return float32_text(to, single);
+    default: memcpy(&value, &bits, 8); return float64_text(to, value);
+    }
+}
+
 static uint8_t *put_decimal(const Node *node, int64_t row, uint8_t *to, uint64_t *value) {
     uint64_t words[2];
     if (node->width == 16) {
@@ -436,6 +458,10 @@ static int put(Node *node, int later, int64_t row, Text *out) {
         value = unsigned_at(node, row);
         to = unsigned_text(to, value);
         break;
+    case FLOAT:
+        value = unsigned_at(node, row);
+        to = put_float(node->width, value, to);
+        break;
     case DECIMAL:
         to = put_decimal(node, row, to, &value);
         break;
@@ -502,7 +528,7 @@ static bool append(Text *to, const char *text) {
 
 static bool has_quote(const Node *node) {
     switch (node->kind) {
-    case NOTHING: case BOOLEAN: case SIGNED: case UNSIGNED: case DECIMAL:
+    case NOTHING: case BOOLEAN: case SIGNED: case UNSIGNED: case FLOAT: case DECIMAL:
     case LIST: case LARGE_LIST: case FIXED_LIST: case STRUCT: case MAP: return node->is_key;
     default: return true;
     }
@@ -561,9 +587,10 @@ static bool parse_moment(Node *node, const char *format) {
 static bool parse_type(Node *node, const char *format) {
     static const struct { const char *format; Kind kind; int width; } TYPES[] = {
         {"n", NOTHING, 0}, {"b", BOOLEAN, 1}, {"c", SIGNED, 1}, {"s", SIGNED, 2}, {"i", SIGNED, 4}, {"l", SIGNED, 8},
-        {"C", UNSIGNED, 1}, {"S", UNSIGNED, 2}, {"I", UNSIGNED, 4}, {"L", UNSIGNED, 8}, {"u", TEXT, 4},
-        {"U", LARGE_TEXT, 8}, {"vu", TEXT_VIEW, 16}, {"z", BINARY, 4}, {"Z", LARGE_BINARY, 8}, {"vz", BINARY_VIEW, 16},
-        {"+l", LIST, 4}, {"+L", LARGE_LIST, 8}, {"+s", STRUCT, 0}, {"+m", MAP, 4},
+        {"C", UNSIGNED, 1}, {"S", UNSIGNED, 2}, {"I", UNSIGNED, 4}, {"L", UNSIGNED, 8}, {"e", FLOAT, 2},
+        {"f", FLOAT, 4}, {"g", FLOAT, 8}, {"u", TEXT, 4}, {"U", LARGE_TEXT, 8}, {"vu", TEXT_VIEW, 16},
+        {"z", BINARY, 4}, {"Z", LARGE_BINARY, 8}, {"vz", BINARY_VIEW, 16}, {"+l", LIST, 4}, {"+L", LARGE_LIST, 8},
+        {"+s", STRUCT, 0}, {"+m", MAP, 4},
     };
     for (size_t place = 0; place < sizeof TYPES / sizeof *TYPES; place++) {
         if (!strcmp(format, TYPES[place].format)) return is_a(node, TYPES[place].kind, TYPES[place].width, 0);
@@ -604,7 +631,7 @@ static const char *parse_map(Node *node) {
     Node *entry = node->children;
     if (entry->kind != STRUCT || entry->count != 2) return UNKNOWN;
     Node *key = &entry->children[0], *value = &entry->children[1];
-    if (key->kind >= LIST || key->kind == NOTHING) return UNKNOWN;
+    if (key->kind >= LIST || key->kind == NOTHING || key->kind == FLOAT) return UNKNOWN;
     key->is_key = true;
     for (int place = 0; place < 2; place++) key->before[place].size = value->before[place].size = 0;
     bool is_done = stand_before(key, "{", ",", NULL) && stand_before(value, ":", ":", NULL);
