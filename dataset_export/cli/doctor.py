@@ -8,10 +8,13 @@ import click
 from dataset_export.cli.arguments import json_option
 from dataset_export.cli.session import Session
 from dataset_export.cli.terminal import print_json, print_table, size
+from dataset_export.encoding.ndjson_text import is_built
 from dataset_export.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
     from dataset_export.export.doctor import Examination
+
+WITHOUT_COMPILED_WRITER = "arrow-rs, more slowly: the compiled writer was not built when this package was installed"
 
 
 @click.command()
@@ -22,10 +25,11 @@ def doctor(session: Session, destinations: tuple[str, ...], *, as_json: bool) ->
     """Try out what the credentials of destinations allow; of all that are declared without a DESTINATION.
 
     A probe below .dataset_export/probe is staged, published, listed, read back and deleted, as a delivery would be, and
-    nothing of it stays. Exits with 1 when an operation does not work.
+    nothing of it stays. Exits with 1 when an operation does not work. Says, too, whether NDJSON is made by the compiled
+    writer here.
 
     \b
-    --json: healthy, destinations [{destination, uri (null: not known), healthy, latency_seconds,
+    --json: healthy, has_compiled_writer, destinations [{destination, uri (null: not known), healthy, latency_seconds,
     bytes_per_second, files_expire_after_seconds (null: never), rows [{operation, outcome, answer, permissions,
     seconds}], left [text]}].
     """
@@ -43,7 +47,9 @@ def doctor(session: Session, destinations: tuple[str, ...], *, as_json: bool) ->
             _print(documents[-1])
     sick = [document for document in documents if not document["healthy"]]
     if as_json:
-        print_json({"healthy": not sick, "destinations": documents})
+        print_json({"healthy": not sick, "has_compiled_writer": is_built(), "destinations": documents})
+    else:
+        click.echo(f"NDJSON is written by {'the compiled writer' if is_built() else WITHOUT_COMPILED_WRITER}")
     if sick:
         raise ExportError(_reason(sick, len(documents)))
 

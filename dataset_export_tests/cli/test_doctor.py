@@ -43,6 +43,17 @@ def test_doctor_of_all_destinations(world: World) -> None:
     assert world.visible() == []
 
 
+@pytest.mark.parametrize(
+    ("is_built", "said"), [(True, "NDJSON is written by the compiled writer\n"), (False, "arrow-rs, more slowly")]
+)
+def test_doctor_says_who_writes_ndjson(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_built: bool, said: str
+) -> None:
+    monkeypatch.setattr("dataset_export.cli.doctor.is_built", lambda: is_built)
+    assert said in world.call("doctor").stdout
+    assert world.json("doctor")["has_compiled_writer"] is is_built
+
+
 def test_doctor_on_a_server(world: World, weed: Weed, bucket: str) -> None:
     healthy = world.call("doctor", "out", session=on_weed(world, weed, bucket, ADMIN))
     assert healthy.exit_code == 0, healthy.output

@@ -80,7 +80,7 @@ static inline Decimal shortest(uint64_t significand, int exponent, bool is_close
     int shift = exponent + floor_log2_of_power(-scale) + 1;
     Wide power = powers[-scale - LEAST_POWER];
     /* In quarters of a unit of the last digit: the value, and the borders between which digits read back as it. What is
-       on a border reads back as the even one of two neighbours, but arrow-rs does not use this for all lower borders. */
+       on a border reads back as the even one of two neighbours; arrow-rs does not use this for all lower borders. */
     bool is_even = !(significand & 1), has_least = is_closer_below || (is_even && is_float64 && exponent < 10);
     uint64_t least = round_to_odd(power, (4 * significand - 2 + is_closer_below) << shift) + !has_least;
     uint64_t value = round_to_odd(power, (4 * significand) << shift);
