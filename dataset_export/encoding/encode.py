@@ -37,6 +37,10 @@ EXTENSIONS = {
 }
 """Every combination there is (spec S6), with the ending of its file names."""
 
+SMALL_CHUNK = 16 << 10
+"""Bytes, before compression. Files whose column chunks are smaller on average are merged by encoding their values again: that
+takes less time than moving so many chunks, and what comes of it is smaller and faster to read (docs/file-shape.md)."""
+
 
 @dataclass(frozen=True)
 class _Chosen:
@@ -163,6 +167,8 @@ def _moved(
     footers = [one.footer for one in found if one.footer is not None]
     if len(footers) < 2:
         return found
+    if _mean_chunk(footers) < SMALL_CHUNK:
+        return None
     together = joined(footers)
     if together is None or not same_columns(
         together[0].metadata.schema.to_arrow_schema(), footers[0].metadata.schema.to_arrow_schema()
@@ -170,6 +176,14 @@ def _moved(
         return None
     common = iter(together)
     return [one if one.footer is None else replace(one, footer=next(common)) for one in found]
+
+
+def _mean_chunk(footers: Sequence[Footer]) -> float:
+    """Bytes of a column chunk, before compression, on average."""
+    found = [one.metadata for one in footers]
+    groups = [one.row_group(at) for one in found for at in range(one.num_row_groups)]
+    chunks = sum(group.num_columns for group in groups)
+    return sum(group.total_byte_size for group in groups) / chunks if chunks else SMALL_CHUNK
 
 
 def choose_way(footer: Footer, source: Source, target: Target, minus: Sequence[Source] = ()) -> Way:

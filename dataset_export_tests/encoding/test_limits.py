@@ -27,7 +27,7 @@ from dataset_export.encoding.contract import (
     Target,
     Way,
 )
-from dataset_export.encoding.encode import encode_files
+from dataset_export.encoding.encode import encode_files, way_of_files
 from dataset_export_tests.encoding.parquet_validator import validate
 from dataset_export_tests.encoding.tables import exact, parquet, source, tables
 
@@ -189,15 +189,30 @@ def test_s10_a_file_of_old_rows_alone_begins_none(limits: Limits, several: bool)
     assert found == [Encoded.nothing(Way.DROPPED, excluded=200 if several else 100)]
 
 
-def test_small_files_are_merged_by_copying_row_groups() -> None:
-    sources = [source(parquet(events(10, start=10 * n), compression="gzip"), f"part-{n}") for n in range(20)]
+def test_files_are_merged_by_copying_row_groups() -> None:
+    sources = [source(parquet(events(1000, start=1000 * n), compression="gzip"), f"part-{n}") for n in range(5)]
     found, files = encoded(sources, Target(GZIP, events(1).schema, RowRule("at")), Limits())
-    assert [(part.rows, part.way) for part in found] == [(200, Way.ROW_GROUP_COPY)]
+    assert [(part.rows, part.way) for part in found] == [(5000, Way.ROW_GROUP_COPY)]
     validate(files[0], "GZIP")
-    assert ids_in(files[0]) == list(range(200))
+    assert ids_in(files[0]) == list(range(5000))
     metadata = pq.read_metadata(io.BytesIO(files[0]))
-    assert metadata.num_row_groups == 20
-    assert found[0].last_timestamp == events(200)["at"][199].as_py()
+    assert metadata.num_row_groups == 5
+    assert found[0].last_timestamp == events(5000)["at"][4999].as_py()
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(rows=150)])
+@pytest.mark.parametrize("encoding", [GZIP, ZSTD])
+def test_row_groups_that_are_very_small_become_large_ones(encoding: Encoding, limits: Limits) -> None:
+    sources = [source(parquet(events(10, start=10 * n), compression="gzip"), f"part-{n}") for n in range(20)]
+    target = Target(encoding, events(1).schema, RowRule("at"))
+    assert way_of_files(sources, target, limits) is Way.REWRITE
+    found, files = encoded(sources, target, limits)
+    assert [(part.rows, part.way) for part in found] == [
+        (rows, Way.REWRITE) for rows in ([200] if limits == Limits() else [150, 50])
+    ]
+    assert [row for data in files for row in ids_in(data)] == list(range(200))
+    groups = [pq.read_metadata(io.BytesIO(data)).num_row_groups for data in files]
+    assert max(groups) <= 2, groups
 
 
 def test_files_that_differ_in_schema_or_writer_are_merged_by_encoding_them_again() -> None:
@@ -239,15 +254,15 @@ def test_a_file_that_was_begun_is_no_file_when_reading_fails(encoding: Encoding)
 
 @pytest.mark.parametrize("encoding", [GZIP, ZSTD, JSON], ids=str)
 def test_old_files_and_row_groups_are_left_out_of_what_is_merged(encoding: Encoding) -> None:
-    table = events(300)
-    old = source(parquet(table.slice(0, 50)), "old", old=50)
-    mixed = source(parquet(table.slice(50, 150), row_group_size=50, compression="gzip"), "mixed")
-    new = source(parquet(table.slice(200, 100), compression="gzip"), "new")
-    target = Target(encoding, table.schema, RowRule("at", table["at"][100].as_py()))
-    for limits in (Limits(), Limits(rows=100)):
+    table = events(6000)
+    old = source(parquet(table.slice(0, 1000)), "old", old=1000)
+    mixed = source(parquet(table.slice(1000, 3000), row_group_size=1000, compression="gzip"), "mixed")
+    new = source(parquet(table.slice(4000, 2000), compression="gzip"), "new")
+    target = Target(encoding, table.schema, RowRule("at", table["at"][2000].as_py()))
+    for limits in (Limits(), Limits(rows=2000)):
         found, files = encoded([old, mixed, new], target, limits)
-        assert (sum(part.rows for part in found), sum(part.excluded for part in found)) == (200, 100)
-        assert [row for data in files for row in ids_in(data)] == list(range(100, 300))
+        assert (sum(part.rows for part in found), sum(part.excluded for part in found)) == (4000, 2000)
+        assert [row for data in files for row in ids_in(data)] == list(range(2000, 6000))
         assert encoding is JSON or Way.REWRITE not in {part.way for part in found}
     nothing, _ = encoded([old], target, Limits(rows=10))
-    assert [(part.rows, part.excluded) for part in nothing] == [(0, 50)]
+    assert [(part.rows, part.excluded) for part in nothing] == [(0, 1000)]

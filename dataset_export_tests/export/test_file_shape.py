@@ -120,7 +120,7 @@ def test_p5_a_resend_in_another_shape_leaves_nothing_of_the_old_one(local: Store
     second = Exporter(local, lake.uri, shape=FileShape(target_bytes_per_file=10**6), ledger=first.ledger)
     manifest = second.export(0, resend=True)
     assert [file.rows for file in whole(local).files] == [11]
-    assert manifest.files[0].way in ("page transcode", "row group copy")
+    assert manifest.files[0].way == "rewrite"  # three files with a few rows each
 
 
 def test_p7_a_repair_makes_all_parts_of_a_bad_file_anew(local: Store, lake: DeltaBuilder) -> None:
