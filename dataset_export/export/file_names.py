@@ -24,7 +24,7 @@ def name_mark(dataflow: str, dataset: str, export_time: datetime, run_id: str) -
 
 def file_name(mark: str, ordinal: int, extension: str) -> str:
     """The name of the `ordinal`-th file (from 0) of an export; `extension` begins with a dot."""
-    task = int.from_bytes(_digest("task", mark, str(ordinal))[:4], "big") % 900_000 + 100_000
+    task = int.from_bytes(hashlib.sha256(f"task\0{mark}\0{ordinal}".encode()).digest()[:4], "big") % 900_000 + 100_000
     return f"part-{ordinal:05d}-{mark}-{task}-1-c000{extension}"
 
 

@@ -43,11 +43,11 @@ def cut_shards(files: Iterable[PlannedFile]) -> tuple[Shard, ...]:
     groups: list[list[PlannedFile]] = []
     size = 0
     for file in files:
-        if not groups or size + file.bytes > SHARD_BYTES or len(groups[-1]) == SHARD_FILES:
+        size += (own := file.bytes)
+        if not groups or size > SHARD_BYTES or len(groups[-1]) == SHARD_FILES:
             groups.append([])
-            size = 0
+            size = own
         groups[-1].append(file)
-        size += file.bytes
     return tuple(Shard(index, tuple(group)) for index, group in enumerate(groups))
 
 
@@ -62,10 +62,12 @@ def group_sources(part: Slice, target_bytes: int | None) -> list[tuple[SourceFil
     added = sorted(part.added, key=lambda source: (source.path, source.deletes or "", source.only or ""))
     if part.removed:
         return [tuple(added)] if added else []
+    if target_bytes is None:
+        return [(source,) for source in added]
     groups: list[list[SourceFile]] = []
     size = 0
     for source in added:
-        if not groups or target_bytes is None or size + source.bytes > target_bytes:
+        if not groups or size + source.bytes > target_bytes:
             groups.append([])
             size = 0
         groups[-1].append(source)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +18,7 @@ from dataset_export.lake.deletion_vectors import DeletionVector, vector_in_log
 from dataset_export.lake.objects import Listed, ObjectFolder
 from dataset_export.lake.signed_changes import Commit, FileAction
 from dataset_export.lake.table import SourceFile, Version
+from dataset_export.lake.timestamp_bounds import lower_bound, upper_bound
 
 LOG = "_delta_log"
 READERS = 8
@@ -183,46 +184,12 @@ def data_path(path: str, uri: str) -> str:
             f"the table {uri} refers to the file {path} outside its location (a shallow clone): make a deep clone and "
             "export that"
         )
-    return unquote(path)
+    return unquote(path) if "%" in path else path
 
 
 def counted_rows(rows: int | None, vector: DeletionVector | None) -> int | None:
     """Rows of a file that count: those by its statistics, which include the deleted ones, less the latter."""
     return rows if rows is None or vector is None else rows - vector.rows
-
-
-def lower_bound(least: Any) -> str | None:
-    """What no value of a file is below, ISO-8601 in UTC, by the log's least one; None when that is no time."""
-    found = _moment(least)
-    return found.isoformat() if found is not None else None
-
-
-def upper_bound(most: Any, nulls: Any) -> str | None:
-    """What every value of a file is below, ISO-8601 in UTC, by the log's greatest one; None when that is no time, or some
-    value may be null."""
-    found = _moment(most)
-    if found is None or nulls != 0:
-        return None
-    try:
-        # Writers cut the greatest value off after its milliseconds (Delta: "Per-file Statistics").
-        return (found + timedelta(milliseconds=1)).isoformat()
-    except OverflowError:
-        return None
-
-
-def _moment(value: Any) -> datetime | None:
-    """A statistic that is a datetime or its text, in UTC; None when it is neither."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    try:
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    except OverflowError:
-        return None
 
 
 def _nested_value(values: Mapping[str, Any] | None, path: tuple[str, ...] | None) -> Any:

@@ -10,10 +10,11 @@ from dataset_export.errors import LakeError, UnsupportedTable
 from dataset_export.lake.deletion_vectors import vector_of
 from dataset_export.lake.delta_checkpoint import Vectors
 from dataset_export.lake.delta_columns import MappedColumns, mapped_columns, without_mapping
-from dataset_export.lake.delta_log import counted_rows, data_path, lower_bound, upper_bound
+from dataset_export.lake.delta_log import counted_rows, data_path
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import translated
 from dataset_export.lake.table import FileColumns, SourceFile
+from dataset_export.lake.timestamp_bounds import lower_bounds, upper_bounds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,50 +101,44 @@ class DeltaSnapshot:
         return self.columns.stored_path(path)
 
     def _source_files(self, batch: "pa.RecordBatch") -> list[SourceFile]:
-        # Column by column: a table may have very many files, and one dict for each of their statistics takes seconds.
+        # Column by column: a table may have very many files, and objects of Python for each of their statistics take seconds.
+        uri = self._location.uri
         paths, sizes, rows = (batch[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
-        names, values = self._partitions(batch)
+        least, most, nulls = (self._statistics(batch, kind) for kind in ("min", "max", "null_count"))
+        unknown: list[None] = [None] * batch.num_rows
+        lower = unknown if least is None else lower_bounds(least)
+        upper = unknown if most is None or nulls is None else upper_bounds(most, nulls)
         return [
-            SourceFile(
-                path=data_path(path, self._location.uri),
-                bytes=size,
-                rows=count,
-                partition=dict(zip(names, partition, strict=True)),
-                min_timestamp=lower_bound(least),
-                max_timestamp=upper_bound(most, nulls),
-            )
-            for path, size, count, partition, least, most, nulls in zip(
-                paths,
-                sizes,
-                rows,
-                values,
-                *(self._statistics(batch, kind) for kind in ("min", "max", "null_count")),
-                strict=True,
+            SourceFile(data_path(path, uri), size, count, partition, at_least, at_most)
+            for path, size, count, partition, at_least, at_most in zip(
+                paths, sizes, rows, self._partitions(batch), lower, upper, strict=True
             )
         ]
 
-    def _partitions(self, batch: "pa.RecordBatch") -> tuple[list[str], list[tuple[str | None, ...]]]:
-        """Names of the partition columns as the log has them, and the values of each file."""
+    def _partitions(self, batch: "pa.RecordBatch") -> list[dict[str, str | None]]:
+        """The values of each file by the names that the log has; files with equal values share them."""
         if "partition" not in batch.schema.names:
-            return [], [()] * batch.num_rows
+            return [{}] * batch.num_rows
         column = batch["partition"]
         names = [self.columns.stored_name(field.name) for field in column.type]
-        texts = [[_log_text(value) for value in part.to_pylist()] for part in column.flatten()]
-        return names, list(zip(*texts, strict=True))
+        values = list(
+            zip(*([_log_text(value) for value in part.to_pylist()] for part in column.flatten()), strict=True)
+        )
+        distinct = {one: dict(zip(names, one, strict=True)) for one in set(values)}
+        return [distinct[one] for one in values]
 
-    def _statistics(self, batch: "pa.RecordBatch", kind: str) -> list[Any]:
-        """What the log has of the timestamp column of each file."""
+    def _statistics(self, batch: "pa.RecordBatch", kind: str) -> "pa.Array | None":
+        """What the log has of the timestamp column of each file; None when of none."""
         from pyarrow import types
 
-        none: list[Any] = [None] * batch.num_rows
         if self.statistic_path is None or kind not in batch.schema.names:
-            return none
+            return None
         column = batch[kind]
         for name in self.statistic_path:
             if not types.is_struct(column.type) or column.type.get_field_index(name) < 0:
-                return none
+                return None
             column = column.flatten()[column.type.get_field_index(name)]
-        return column.to_pylist()
+        return column
 
     def _refuse_wrong_rows(self) -> None:
         used = self._unknown_features()

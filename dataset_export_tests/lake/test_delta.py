@@ -260,12 +260,12 @@ class TestTimestampBounds:
         delta.write(pa.table({"at": pa.array([day(7)], pa.timestamp("us", "UTC")), "n": nested.slice(0, 1)}))
         flat, deep, none = delta.table("at"), delta.table("n.at"), delta.table()
         assert sorted(file.min_timestamp or "" for file in flat.slice(None, 1).added) == [
-            "2026-11-04T12:00:00+00:00",
-            "2026-11-07T12:00:00+00:00",
+            "2026-11-04T12:00:00.000000+00:00",
+            "2026-11-07T12:00:00.000000+00:00",
         ]
-        assert [file.min_timestamp for file in flat.slice(0, 1).added] == ["2026-11-07T12:00:00+00:00"]
-        assert [file.min_timestamp for file in deep.slice(0, 1).added] == ["2026-11-03T12:00:00+00:00"]
-        assert [file.min_timestamp for file in deep.slice(None, 0).added] == ["2026-11-02T12:00:00+00:00"]
+        assert [file.min_timestamp for file in flat.slice(0, 1).added] == ["2026-11-07T12:00:00.000000+00:00"]
+        assert [file.min_timestamp for file in deep.slice(0, 1).added] == ["2026-11-03T12:00:00.000000+00:00"]
+        assert [file.min_timestamp for file in deep.slice(None, 0).added] == ["2026-11-02T12:00:00.000000+00:00"]
         assert none.slice(0, 1).added[0].min_timestamp is None
 
     def test_files_carry_the_greatest_timestamp_unless_one_is_null(self, delta: DeltaBuilder) -> None:

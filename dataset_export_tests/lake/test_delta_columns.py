@@ -166,7 +166,10 @@ def test_a_removed_partition_needs_no_comparison_with_another(mapped: MappedDelt
 def test_the_least_timestamp_is_found_under_its_physical_name(mapped: MappedDelta) -> None:
     table = mapped.table("at")
     for part in (table.slice(None, 2), table.slice(0, 2)):
-        assert {file.min_timestamp for file in part.added} == {"2026-11-01T12:00:00+00:00", "2026-11-03T12:00:00+00:00"}
+        assert {file.min_timestamp for file in part.added} == {
+            "2026-11-01T12:00:00.000000+00:00",
+            "2026-11-03T12:00:00.000000+00:00",
+        }
     found, _ = delivered(mapped, None, 2, timestamp_column="at", not_before=datetime(2026, 11, 2, tzinfo=UTC))
     assert sorted(found.column("id").to_pylist()) == [2, 3]
 
