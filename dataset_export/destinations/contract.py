@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 from dataset_export.errors import ConfigError
 
@@ -80,6 +80,46 @@ class Upload(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Origin(Protocol):
+    """Where the bytes of a source lie: an object of an S3 server, or a file of this machine."""
+
+    @property
+    def server(self) -> str | None:
+        """URL of the S3 server, "" for Amazon's where none is named; None for this machine."""
+        ...
+
+    @property
+    def bucket(self) -> str:
+        """Its name; "" on this machine."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Key of the object; the absolute path on this machine."""
+        ...
+
+    @property
+    def etag(self) -> str:
+        """Of the object as it was before it was read; "" on this machine."""
+        ...
+
+
+@runtime_checkable
+class CopyingUpload(Protocol):
+    """What an `Upload` has besides when its place can copy bytes which lie there already, so that they need not be sent."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """As `Upload.write`."""
+        ...
+
+    def copies(self, origin: Origin) -> None:
+        """Say, before the first `write`, that the source at `origin`, whole, is what will be written. The upload has the place copy
+        what `write` is given, as far as it can and is allowed to, and sends the rest. What is staged is always what was
+        written: what was copied is compared with it, here or in `confirm`. From here on `write` and the end of the block raise
+        CorruptFile when the place says that the source was changed meanwhile."""
+        ...
 
 
 class Store(Protocol):

@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 
 from pydantic import Field
 
-from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Origin, Staged, Store, check_path
 from dataset_export.destinations.filesystem import (
     despite_pruning,
     link_without_replacing,
@@ -32,6 +32,7 @@ from dataset_export.destinations.filesystem import (
     translated,
 )
 from dataset_export.destinations.io_manager import DestinationIOManager
+from dataset_export.destinations.local_copy import FileCopy
 from dataset_export.destinations.policy import Operation, Policy
 from dataset_export.errors import ConfigError, Conflict, ExportError, IntegrityError
 
@@ -293,7 +294,13 @@ class LocalUpload:
         self._digest = hashlib.sha256()
         self._bytes = 0
         self._descriptor = -1
+        self._copy: FileCopy | None = None
         self._staged: Staged | None = None
+
+    def copies(self, origin: Origin) -> None:
+        """Bytes are copied from a file of the same filesystem."""
+        with translated("stage", self._hidden):
+            self._copy = FileCopy.begun(origin, self._descriptor)
 
     @property
     def staged(self) -> Staged:
@@ -306,7 +313,8 @@ class LocalUpload:
         """Append bytes to the hidden file."""
         view = memoryview(data).cast("B")
         with translated("stage", self._hidden):
-            write_all(self._descriptor, view)
+            copied = self._copy.append(self._descriptor, len(view)) if self._copy else 0
+            write_all(self._descriptor, view[copied:])
         self._digest.update(view)
         self._bytes += len(view)
 
@@ -329,8 +337,12 @@ class LocalUpload:
                 try:
                     if error is None:
                         os.fsync(self._descriptor)
+                        if self._copy:
+                            self._copy.require_unchanged()
                 finally:
                     os.close(self._descriptor)
+                    if self._copy:
+                        self._copy.close()
         except ExportError:
             self._store.discard(receipt)
             raise

@@ -19,6 +19,7 @@ from dataset_export.destinations.io_manager import DestinationIOManager, secret_
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.s3_calls import Answered, Bucket
 from dataset_export.destinations.s3_client import Access, s3_client
+from dataset_export.destinations.s3_copy import RefusedBuckets
 from dataset_export.destinations.s3_kept import KeptAs
 from dataset_export.destinations.s3_parts import (
     DEFAULT_PART_BYTES,
@@ -136,6 +137,7 @@ class S3Store:
         self._root = f"{check_path(folder)}/" if folder else ""
         self._part_size = part_size
         self._kept_as = kept_as or KeptAs()
+        self._refused = RefusedBuckets()
 
     def uri(self, path: str) -> str:
         """`s3://bucket/folder/path`."""
@@ -149,7 +151,9 @@ class S3Store:
     def stage(self, path: str, *, size_hint: int | None = None) -> S3Upload:
         """An upload whose parts fit `size_hint`. Unfinished uploads of exactly this key are aborted when it begins."""
         sizes = PartSizes.planned(self._part_size, size_hint)
-        return S3Upload(self._calls, self._key(path), path, sizes, self._kept_as.file_arguments())
+        return S3Upload(
+            self._calls, self._key(path), path, sizes, self._kept_as.file_arguments(), refused=self._refused
+        )
 
     def confirm(self, staged: Staged) -> None:
         """Compare the parts the server holds with those we sent (sizes, entity tags, and checksums where it lists

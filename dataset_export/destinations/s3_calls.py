@@ -102,6 +102,11 @@ class Bucket:
         self._client: Any = None
         self._lock = threading.Lock()
 
+    @property
+    def endpoint(self) -> str:
+        """URL of the server."""
+        return str(self._ready_client().meta.endpoint_url)
+
     def call(self, operation: str, *, expect: frozenset[str] = frozenset(), **arguments: Any) -> Any:
         """The answer to one operation, named as the client's method is; tried again as `retry.with_retries` says.
 

@@ -49,6 +49,11 @@ class PartSizes(NamedTuple):
         doublings = -(-beyond // ((MAX_PARTS - self.steady) // DOUBLINGS))
         return min(self.first << doublings, MAX_PART_BYTES)
 
+    def start(self, number: int) -> int:
+        """The first byte of part `number`."""
+        steady = min(number - 1, self.steady)
+        return self.first * steady + sum(self.size(one) for one in range(steady + 1, number))
+
     def at_once(self, number: int) -> int:
         """How many parts may be on their way when part `number` is: `WORKERS`, fewer of the big ones. With the one
         that is being filled, memory holds `WORKERS` + 1 default parts (80 MiB) or three parts, whichever is more."""

@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dataset_export.destinations.contract import Origin
 from dataset_export.destinations.part_upload import PartUpload
 from dataset_export.destinations.s3_calls import Answered, Bucket
+from dataset_export.destinations.s3_copy import PartCopies, RefusedBuckets
 from dataset_export.destinations.s3_parts import MAX_PARTS, Part, PartSizes
 
 NO_SUCH_UPLOAD = frozenset({"NoSuchUpload"})
@@ -32,15 +34,31 @@ def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[Any]:
 
 class S3Upload(PartUpload[Part]):
     """One file being staged at `key`. `kept_as` are the arguments of the upload that say how the object is kept
-    (encryption, storage class)."""
+    (encryption, storage class); `refused` are the buckets that nothing is copied from."""
 
-    def __init__(self, bucket: Bucket, key: str, path: str, sizes: PartSizes, kept_as: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        key: str,
+        path: str,
+        sizes: PartSizes,
+        kept_as: Mapping[str, Any],
+        *,
+        refused: RefusedBuckets,
+    ) -> None:
         super().__init__(path, kind="amazon_s3", first_part=sizes.first, max_parts=MAX_PARTS, with_md5=False)
         self._bucket = bucket
         self._key = key
         self._sizes = sizes
         self._kept_as = kept_as
+        self._refused = refused
         self._upload_id = ""
+        self._copies: PartCopies | None = None
+
+    def copies(self, origin: Origin) -> None:
+        """Parts are copied from an object of the same server."""
+        if origin.server is not None:
+            self._copies = PartCopies(self._bucket, origin, self._refused)
 
     def begin(self) -> None:
         """Abort the uploads of an earlier try at this key, and create one."""
@@ -61,16 +79,14 @@ class S3Upload(PartUpload[Part]):
         return self._sizes.at_once(number)
 
     def send_part(self, number: int, body: bytes) -> Part:
-        """UploadPart. Sent again after a failure it replaces itself."""
+        """UploadPartCopy where it can be, else UploadPart. Sent again after a failure it replaces itself."""
         sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        answer = self._bucket.call(
-            "upload_part",
-            Key=self._key,
-            UploadId=self._upload_id,
-            PartNumber=number,
-            Body=body,
-            ChecksumSHA256=sha256,
-        )
+        part: dict[str, Any] = {"Key": self._key, "UploadId": self._upload_id, "PartNumber": number}
+        if self._copies is not None and body:
+            etag = self._copies.copy(self._sizes.start(number), body, sha256, **part)
+            if etag is not None:
+                return Part(etag, sha256, len(body))
+        answer = self._bucket.call("upload_part", Body=body, ChecksumSHA256=sha256, **part)
         return Part(answer["ETag"].strip('"'), sha256, len(body))
 
     def handle(self, parts: list[Part], md5: bytes) -> Mapping[str, Any]:

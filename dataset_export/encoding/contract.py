@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dataset_export.encoding.column_path import ColumnPath
 
@@ -22,6 +22,17 @@ Sink = Callable[[bytes | bytearray | memoryview], object]
 OpenSink = Callable[[int], AbstractContextManager[Sink]]
 """Begins one of several files, counted from 0. The file is whole when its block ends normally, and nobody's when it is left
 by an exception."""
+
+
+@runtime_checkable
+class CopyingSink(Protocol):
+    """A sink that may have bytes copied from where they lie, so that they need not be sent. It is given them all the same."""
+
+    def __call__(self, data: bytes | bytearray | memoryview, /) -> object: ...
+
+    def copies(self, origin: Any) -> None:
+        """Say, before the first byte, that the source at `origin` is all that follows."""
+        ...
 
 
 class Format(StrEnum):
@@ -144,6 +155,7 @@ class Source:
         selection: tells which rows count, when not all may; it is asked once for every reading. Rows that do not are not
             in the table, and so are in no count.
         columns: how the table knows the columns of the file; None when by the names they have in it.
+        origin: tells a `CopyingSink` where the bytes of the file lie at this moment; None when they cannot be copied.
     """
 
     open: Callable[[], Any]
@@ -154,6 +166,7 @@ class Source:
     old: int | None = None
     selection: Callable[[], Selection | None] | None = None
     columns: FileColumns | None = None
+    origin: Callable[[], Any | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataset_export.encoding.contract import Compression, Encoded, Sink, Source, Target, Way
+from dataset_export.encoding.contract import Compression, CopyingSink, Encoded, Sink, Source, Target, Way
 from dataset_export.encoding.page_codecs import CODECS
 from dataset_export.encoding.parquet_footer import Footer
 from dataset_export.encoding.parquet_input import blamed_on
@@ -31,12 +31,17 @@ def is_possible(footer: Footer, compression: Compression) -> bool:
 
 
 def copy(source: Source, metadata: pq.FileMetaData, target: Target, sink: Sink) -> Encoded:
-    """Copy the file, whose footer is `metadata`, into the sink.
+    """Copy the file, whose footer is `metadata`, into the sink. Every byte is read, also where the sink copies it by itself: what
+    is delivered is what was read.
 
     Raises CorruptFile when the file is not as long as the table says.
     """
     first, last = timestamp_range(source, metadata, target)
     copied = 0
+    if source.origin is not None and isinstance(sink, CopyingSink):
+        origin = source.origin()
+        if origin is not None:
+            sink.copies(origin)
     with blamed_on(source):
         raw = source.open()
     try:

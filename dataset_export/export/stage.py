@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dataset_export.destinations.contract import Staged, Store
+from dataset_export.destinations.contract import CopyingUpload, Staged, Store, Upload
 from dataset_export.encoding.contract import Encoded, RowRule, Sink, Source, Target
 from dataset_export.encoding.encode import encode_files
 from dataset_export.encoding.openpgp import encrypted
@@ -111,6 +111,7 @@ def source_of(file: SourceFile, target: Target, table: Table, upper: int) -> Sou
         old=file.rows if _is_old(file, target.rule) else None,
         selection=None if file.deletes is None and file.only is None else lambda: table.row_selection(file),
         columns=columns,
+        origin=lambda: table.origin(file),
     )
 
 
@@ -131,7 +132,7 @@ def _stage_file(
     @contextmanager
     def open_sink(part: int) -> Generator[Sink]:
         hint = min(file.bytes, limits.bytes or file.bytes)
-        with store.stage(part_path(file.path, part), size_hint=hint) as upload, _sink(recipients, upload.write) as sink:
+        with store.stage(part_path(file.path, part), size_hint=hint) as upload, _sink(recipients, upload) as sink:
             yield sink
         staged.append(upload.staged)
 
@@ -158,8 +159,21 @@ def _stage_file(
     ]
 
 
-def _sink(recipients: Recipients | None, sink: Sink) -> AbstractContextManager[Sink]:
-    return encrypted(recipients, sink) if recipients is not None else nullcontext(sink)
+@dataclass(frozen=True)
+class _CopyingSink:
+    upload: CopyingUpload
+
+    def __call__(self, data: bytes | bytearray | memoryview, /) -> None:
+        self.upload.write(data)
+
+    def copies(self, origin: Any) -> None:
+        self.upload.copies(origin)
+
+
+def _sink(recipients: Recipients | None, upload: Upload) -> AbstractContextManager[Sink]:
+    if recipients is not None:
+        return encrypted(recipients, upload.write)
+    return nullcontext(_CopyingSink(upload) if isinstance(upload, CopyingUpload) else upload.write)
 
 
 def _is_whole(file: SourceFile, rule: RowRule) -> bool:

@@ -17,6 +17,7 @@ from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.delta_snapshot import DeltaSnapshot
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
+from dataset_export.lake.origin import Origin
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version, rows_of
 from dataset_export.redaction import quoted
 
@@ -118,6 +119,10 @@ class DeltaLakeTable:
                 f"the file {file.path} of the table {uri} has {size} bytes, and {file.bytes} by the log: restore it"
             )
         return RangedFile(self._objects, file.path, size)
+
+    def origin(self, file: SourceFile) -> Origin | None:
+        """Where the bytes of a data file lie."""
+        return self._objects.origin(file.path)
 
     def file_columns(self, file: SourceFile, version: int) -> FileColumns | None:
         """How the columns of a data file are known at a version: by physical names or ids with column mapping, else None."""

@@ -17,6 +17,7 @@ from dataset_export.lake.iceberg_slice import slice_between
 from dataset_export.lake.iceberg_state import State
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import RangedFile
+from dataset_export.lake.origin import Origin
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class IcebergTable:
                 f"the file {file.path} of the table {state.name} has {size} bytes, and {file.bytes} by its manifest: restore it"
             )
         return state.files.open(file.path, size)
+
+    def origin(self, file: SourceFile) -> Origin | None:
+        """Where the bytes of a data file lie."""
+        return (self._state or self._refreshed()).files.origin(file.path)
 
     def file_columns(self, file: SourceFile, version: int) -> FileColumns | None:
         """By field id: files keep the names that they were written with."""

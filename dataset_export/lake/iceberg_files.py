@@ -11,6 +11,7 @@ from typing import Any
 from dataset_export.errors import NotFound, UnsupportedTable
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.objects import ObjectFolder, RangedFile
+from dataset_export.lake.origin import Origin
 from dataset_export.redaction import remember
 
 NAME = "dataset-export.table"
@@ -64,6 +65,11 @@ class IcebergFiles:
         """A file of `size` bytes for reading by ranges."""
         objects, path = self._at(location)
         return RangedFile(objects, path, size)
+
+    def origin(self, location: str) -> Origin | None:
+        """Where the bytes of a file lie; see `ObjectFolder.origin`."""
+        objects, path = self._at(location)
+        return objects.origin(path)
 
     def _at(self, location: str) -> tuple[ObjectFolder, str]:
         root, path = _root_and_path(location, self._name)

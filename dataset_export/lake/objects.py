@@ -20,6 +20,7 @@ from dataset_export.errors import (
     TransientError,
 )
 from dataset_export.lake.location import TableLocation
+from dataset_export.lake.origin import Origin, origin_in
 from dataset_export.redaction import quoted
 
 if TYPE_CHECKING:
@@ -102,6 +103,14 @@ class ObjectFolder:
         """`length` bytes of an object from `start`, which has to lie inside it."""
         with translated(self._name):
             return self._store.get_range(path, start=start, length=length).to_bytes()
+
+    def origin(self, path: str) -> Origin | None:
+        """Where the bytes of an object lie; None when that cannot be told, also of one that is not there."""
+        with translated(self._name):
+            try:
+                return origin_in(self._store, path)
+            except FileNotFoundError:
+                return None
 
     @cached_property
     def _store(self) -> "ObjectStore":

@@ -22,6 +22,7 @@ from dataset_export.lake.footers import Footers, schema_in
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.merged_schema import merged_schema
 from dataset_export.lake.objects import ObjectFolder, RangedFile, local_path
+from dataset_export.lake.origin import Origin
 from dataset_export.lake.table import Slice, SourceFile, Version
 
 if TYPE_CHECKING:
@@ -121,6 +122,10 @@ class ParquetFolder:
                 "files instead of changing those that are there"
             )
         return RangedFile(self._objects, file.path, listed.bytes)
+
+    def origin(self, file: SourceFile) -> Origin | None:
+        """Where the bytes of a data file lie."""
+        return self._objects.origin(file.path)
 
     def row_selection(self, file: SourceFile) -> None:
         """None: every row of a file counts."""

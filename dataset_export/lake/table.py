@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dataset_export.lake.origin import Origin
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -176,6 +178,11 @@ class Table(Protocol):
     def open(self, file: SourceFile) -> ReadableFile:
         """Open a data file for reading by ranges. Raises VersionGone when a vacuum removed it, CorruptFile when it is
         gone although the newest version has it, or has another size than the log says. Reading raises CorruptFile
+        and TransientError."""
+        ...
+
+    def origin(self, file: SourceFile) -> Origin | None:
+        """Where the bytes of a data file lie; None when that cannot be told. It need not be there any more. Raises AccessDenied
         and TransientError."""
         ...
 
