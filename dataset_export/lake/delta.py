@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dataset_export.errors import CorruptFile, LakeError, NotFound, UnsupportedTable, VersionGone
+from dataset_export.errors import LakeError, NotFound, UnsupportedTable, VersionGone
 from dataset_export.lake.deletion_vectors import deleted_rows, path_of, vector_of
 from dataset_export.lake.delta_checkpoint import vectors_at
 from dataset_export.lake.delta_log import DeltaLog
 from dataset_export.lake.delta_slice import slice_between
 from dataset_export.lake.delta_snapshot import DeltaSnapshot
 from dataset_export.lake.location import TableLocation
+from dataset_export.lake.lost_files import Keeping, changed, lost
 from dataset_export.lake.objects import ObjectFolder, RangedFile, deltalake_options, local_path, translated
 from dataset_export.lake.origin import Origin
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version, rows_of
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _SNAPSHOTS_KEPT = 2
-_AFTER_A_VACUUM = (
-    "launch the export in full mode, and keep delta.deletedFileRetentionDuration above the time between exports"
+_KEEPING = Keeping(
+    removes="a vacuum",
+    way_out="launch the export in full mode, and keep delta.deletedFileRetentionDuration above the time between exports",
+    forget="take it out of the table's log (FSCK REPAIR TABLE)",
 )
 
 
@@ -101,23 +104,13 @@ class DeltaLakeTable:
             VersionGone: when the file is gone and the newest version no longer has it: a vacuum removed it.
             CorruptFile: when it is gone although the table still has it, or its size is not the log's.
         """
-        uri = self._location.uri
+        what, uri = f"the file {file.path}", self._location.uri
         try:
             size = self._objects.head(file.path).bytes
         except FileNotFoundError as error:
-            if file.path not in self._newest_files():
-                raise VersionGone(
-                    f"a vacuum removed the file {file.path} of the table {uri}, which this export has to read: "
-                    f"{_AFTER_A_VACUUM}"
-                ) from error
-            raise CorruptFile(
-                f"the file {file.path} of the table {uri} is missing although the table's log has it: restore it, or "
-                "take it out of the log (FSCK REPAIR TABLE)"
-            ) from error
+            raise lost(what, uri, _KEEPING, is_listed=file.path in self._newest_files()) from error
         if file.bytes and size != file.bytes:
-            raise CorruptFile(
-                f"the file {file.path} of the table {uri} has {size} bytes, and {file.bytes} by the log: restore it"
-            )
+            raise changed(what, uri, found=size, listed=file.bytes)
         return RangedFile(self._objects, file.path, size)
 
     def origin(self, file: SourceFile) -> Origin | None:
@@ -142,15 +135,9 @@ class DeltaLakeTable:
         try:
             return deleted_rows(vector, self._objects, self._location)
         except FileNotFoundError as error:
-            uri, path = self._location.uri, path_of(vector)
-            if all(file.deletes != text for file in self._newest_files().values()):
-                raise VersionGone(
-                    f"a vacuum removed the deletion vector {path} of the table {uri}, which this export has to read: "
-                    f"{_AFTER_A_VACUUM}"
-                ) from error
-            raise CorruptFile(
-                f"the deletion vector {path} of the table {uri} is missing although the table's log has it: restore it"
-            ) from error
+            is_listed = any(file.deletes == text for file in self._newest_files().values())
+            what = f"the deletion vector {path_of(vector)}"
+            raise lost(what, self._location.uri, _KEEPING, is_listed=is_listed, is_data=False) from error
 
     def _newest_files(self) -> Mapping[str, SourceFile]:
         newest = next(iter(self._log.versions()))

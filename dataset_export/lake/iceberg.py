@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dataset_export.errors import CorruptFile, VersionGone
+from dataset_export.errors import VersionGone
 from dataset_export.lake.iceberg_catalog import find
 from dataset_export.lake.iceberg_columns import arrow_schema, columns_of
 from dataset_export.lake.iceberg_deletes import target_in
@@ -16,12 +16,19 @@ from dataset_export.lake.iceberg_history import version_of
 from dataset_export.lake.iceberg_slice import slice_between
 from dataset_export.lake.iceberg_state import State
 from dataset_export.lake.location import TableLocation
+from dataset_export.lake.lost_files import Keeping, changed, lost
 from dataset_export.lake.objects import RangedFile
 from dataset_export.lake.origin import Origin
 from dataset_export.lake.table import FileColumns, RowSelection, Slice, SourceFile, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_KEEPING = Keeping(
+    removes="the expiry of snapshots",
+    way_out="launch the export in full mode, and export at shorter intervals than snapshots are kept",
+    forget="delete it from the table",
+)
 
 
 class IcebergTable:
@@ -98,14 +105,13 @@ class IcebergTable:
             CorruptFile: when it is gone although the table still has it, or its size is not the manifest's.
         """
         state = self._state or self._refreshed()
+        what = f"the file {file.path}"
         try:
             size = state.files.size(file.path)
         except FileNotFoundError as error:
-            raise self._missing(file) from error
+            raise lost(what, state.name, _KEEPING, is_listed=self._has(file)) from error
         if size != file.bytes:
-            raise CorruptFile(
-                f"the file {file.path} of the table {state.name} has {size} bytes, and {file.bytes} by its manifest: restore it"
-            )
+            raise changed(what, state.name, found=size, listed=file.bytes)
         return state.files.open(file.path, size)
 
     def origin(self, file: SourceFile) -> Origin | None:
@@ -126,18 +132,11 @@ class IcebergTable:
         state = self._at(max(target_in(text, file.path)[0] for text in texts))
         return RowSelection.of(file, lambda text: state.deleted_rows(file, text))
 
-    def _missing(self, file: SourceFile) -> VersionGone | CorruptFile:
+    def _has(self, file: SourceFile) -> bool:
+        """Whether the newest version has a file."""
         state = self._refreshed()
         newest = next(state.history.versions(), None)
-        if newest is None or file.path not in state.live(state.history.snapshot(newest.number)):
-            return VersionGone(
-                f"the file {file.path} of the table {state.name}, which this export has to read, was removed with the snapshots "
-                "that had it: launch the export in full mode, and export at shorter intervals than snapshots are kept"
-            )
-        return CorruptFile(
-            f"the file {file.path} of the table {state.name} is missing although the table has it: restore it, or delete it "
-            "from the table"
-        )
+        return newest is not None and file.path in state.live(state.history.snapshot(newest.number))
 
     def _refreshed(self) -> State:
         found = find(self._location)

@@ -458,10 +458,10 @@ class TestFiles:
         (file,) = table.slice(None, 0).added
         path = Path(delta.uri) / file.path
         path.write_bytes(path.read_bytes()[:-3])
-        with pytest.raises(CorruptFile, match=r"bytes, and .* by the log"):
+        with pytest.raises(CorruptFile, match=r"bytes, and .* by the table: restore it"):
             table.open(file)
         path.unlink()
-        with pytest.raises(CorruptFile, match="missing although the table's log has it"):
+        with pytest.raises(CorruptFile, match="missing although the table has it"):
             table.open(file)
 
     def test_a_shallow_clone_is_refused(self, delta: DeltaBuilder) -> None:

@@ -272,7 +272,7 @@ class TestDamage:
         (file,) = table.slice(None, 1).added
         (stored,) = Path(delta.uri).glob("ab/deletion_vector_*.bin")
         stored.unlink()
-        with pytest.raises(CorruptFile, match=r"ab/deletion_vector_.*missing although the table's log has it"):
+        with pytest.raises(CorruptFile, match=r"ab/deletion_vector_.*missing although the table has it: restore it$"):
             table.row_selection(file)
         delta.overwrite(5)
         with pytest.raises(VersionGone, match=r"a vacuum removed the deletion vector ab/.*full mode"):

@@ -260,13 +260,13 @@ def test_lost_files(iceberg: IcebergBuilder) -> None:
     path = Path(file.path.removeprefix("file://"))
     data = path.read_bytes()
     path.write_bytes(data[:-1])
-    with pytest.raises(CorruptFile, match="by its manifest: restore it"):
+    with pytest.raises(CorruptFile, match="by the table: restore it"):
         table.open(file)
     path.unlink()
     with pytest.raises(CorruptFile, match="is missing although the table has it"):
         table.open(file)
     iceberg.raw().delete("id = 2")
-    with pytest.raises(VersionGone, match="was removed with the snapshots that had it"):
+    with pytest.raises(VersionGone, match=r"the expiry of snapshots removed the file .*full mode"):
         table.open(file)
     manifest = Path(iceberg.snapshot(1).manifest_list.removeprefix("file://"))
     manifest.write_bytes(manifest.read_bytes()[:50])
