@@ -19,7 +19,8 @@ enum {
     SHORTEST = 3, LONGEST = 258,          /* bytes of a match */
     LITERALS = 286, DISTANCES = 30, END_OF_BLOCK = 256, LENGTHS = 257,
     SLOTS = 1 << 12,
-    VALUE_BITS = 14, WORD_BITS = 13,
+    VALUE_BITS = 14, WORD_BITS = 12,
+    WORD = 5,                             /* bytes that a search compares first: fewer than five are found everywhere in digests */
     BLOCK = 1 << 19,                      /* bytes of text of a block, about */
     SEQUENCES = 1 << 15,
     LONG_VALUE = 12,                      /* bytes that are worth a search */
@@ -38,7 +39,7 @@ struct Deflate {
     uint32_t place;                       /* of the next byte of text in all of it, modulo 2^32 */
     uint32_t slots[SLOTS];                /* where a column was last */
     uint32_t values[1 << VALUE_BITS];     /* where a value of a column was last */
-    uint32_t words[1 << WORD_BITS];       /* where four bytes of a long value were last */
+    uint32_t words[1 << WORD_BITS];       /* where so many bytes of a long value were last */
     uint16_t literal_prices[256], length_prices[LONGEST + 1], distance_prices[DISTANCES];
     uint8_t length_codes[LONGEST + 1], near_codes[256], far_codes[256];
     Sequence sequences[SEQUENCES + 1];    /* of the block */
@@ -124,11 +125,14 @@ static inline int distance_code(const Deflate *self, uint32_t distance) {
     return distance <= 256 ? self->near_codes[distance - 1] : self->far_codes[(distance - 1) >> 7];
 }
 
-static inline uint32_t load32(const uint8_t *at) {
-    uint32_t loaded;
+/* The next WORD bytes, from the highest on. */
+static inline uint64_t word_at(const uint8_t *at) {
+    uint64_t loaded;
     memcpy(&loaded, at, sizeof loaded);
-    return loaded;
+    return loaded << (64 - 8 * WORD);
 }
+
+static inline uint32_t hash_of(uint64_t word) { return (uint32_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> (64 - WORD_BITS)); }
 
 static inline uint32_t equal_bytes(const uint8_t *left, const uint8_t *right, uint32_t most) {
     uint32_t size = 0;
@@ -210,20 +214,20 @@ static int gain_of(const Call *call, uint32_t at, Match *match, uint32_t end, Ma
 static void search(Call *call, uint32_t end, Match after) {
     Deflate *self = call->self;
     const uint8_t *text = call->text;
-    uint32_t last = call->end < 4 ? 0 : call->end - 4;
+    uint32_t last = call->end < 8 ? 0 : call->end - 8;
     if (end < last) last = end;
     for (uint32_t at = call->done; at < last;) {
-        uint32_t word = load32(text + at);
-        uint32_t *known = &self->words[(word * UINT32_C(2654435761)) >> (32 - WORD_BITS)];
+        uint64_t word = word_at(text + at);
+        uint32_t *known = &self->words[hash_of(word)];
         uint32_t place = *known, distance = call->base + at - place;
         *known = call->base + at;
-        if (distance - 1 < WINDOW && distance <= at && word == load32(text + at - distance)) {
+        if (distance - 1 < WINDOW && distance <= at && word == word_at(text + at - distance)) {
             Match match = match_at(call, at, place);
             uint32_t start = begin_sooner(call, at, &match);
             if (gain_of(call, start, &match, end, after) > LEAST_GAIN) {
                 add_match(call, start, match);
                 for (uint32_t i = at + 1; i < call->done && i < last; i++)
-                    self->words[(load32(text + i) * UINT32_C(2654435761)) >> (32 - WORD_BITS)] = call->base + i;
+                    self->words[hash_of(word_at(text + i))] = call->base + i;
                 at = call->done;
                 continue;
             }
