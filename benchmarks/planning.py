@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from pyiceberg.table import StaticTable
 from rich.console import Console
 from rich.table import Table
 
@@ -26,10 +27,11 @@ from dataset_export.destinations.local import LocalStore
 from dataset_export.export.bounds import Bounds
 from dataset_export.export.dataflow import Behavior
 from dataset_export.export.plan import describe
+from dataset_export.lake.open import TableLocation, open_table
 from dataset_export.lake.table import Table as LakeTable
 from dataset_export_tests.export.exporter import Exporter
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
-from dataset_export_tests.lake.unwritten_tables import write_delta_log
+from dataset_export_tests.lake.unwritten_tables import write_delta_log, write_iceberg_metadata
 
 BAR = 2
 """Seconds that a plan of everything may take more than the library needs to open the table, by medians."""
@@ -93,7 +95,23 @@ def delta(folder: Path, versions: int, files: int) -> Subject:
     )
 
 
-SUBJECTS = (delta,)
+def iceberg(folder: Path, versions: int, files: int) -> Subject:
+    """An Iceberg table of which every snapshot added a manifest; none was merged."""
+    metadata = str(write_iceberg_metadata(folder / "iceberg", versions, files))
+
+    def open_by_library() -> int:
+        table = StaticTable.from_metadata(metadata)
+        snapshot = table.current_snapshot()
+        manifests = snapshot.manifests(table.io) if snapshot is not None else []
+        return sum(len(manifest.fetch_manifest_entry(table.io)) for manifest in manifests)
+
+    def open_by_us() -> LakeTable:
+        return open_table(TableLocation("iceberg", metadata, {}, timestamp_column="at"))
+
+    return Subject("Iceberg", open_by_library, open_by_us)
+
+
+SUBJECTS = (delta, iceberg)
 
 
 def measure(subject: Subject, folder: Path, versions: int, files: int, rounds: int) -> Result:

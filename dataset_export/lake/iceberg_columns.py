@@ -56,6 +56,8 @@ def columns_of(
 def partition_texts(entry: Entry, spec: "PartitionSpec", schema: "Schema") -> dict[str, str | None]:
     """The partition values of a file as texts, by the field ids of their source columns, with the transform after a colon
     when it is not the column's value itself. Equal values have equal texts."""
+    if not spec.fields:
+        return {}
     from pyiceberg.conversions import to_json
     from pyiceberg.transforms import IdentityTransform
     from pyiceberg.types import PrimitiveType
@@ -87,14 +89,18 @@ def exact_partitions(metadata: "TableMetadata") -> frozenset[str]:
     return frozenset(keys)
 
 
-def least_timestamp(entry: Entry, schema: "Schema", column: str | None) -> str | None:
+def timestamp_field(schema: "Schema", column: str | None) -> "NestedField | None":
+    """A column by its name, or the path of one inside a struct; None when the schema has none such."""
+    try:
+        return schema.find_field(column) if column is not None else None
+    except ValueError:
+        return None
+
+
+def least_timestamp(entry: Entry, field: "NestedField | None") -> str | None:
     """A lower bound (ISO-8601, UTC) of a timestamp column in a file; None when none is known."""
     from pyiceberg.types import DateType, TimestampNanoType, TimestampType, TimestamptzNanoType, TimestamptzType
 
-    try:
-        field = schema.find_field(column) if column is not None else None
-    except ValueError:
-        return None
     bound = entry.least.get(field.field_id) if field is not None else None
     if field is None or bound is None:
         return None

@@ -5,7 +5,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dataset_export.errors import UnsupportedTable
-from dataset_export.lake.iceberg_columns import columns_of, field_kind, least_timestamp, mapped_path, partition_texts
+from dataset_export.lake.iceberg_columns import (
+    columns_of,
+    field_kind,
+    least_timestamp,
+    mapped_path,
+    partition_texts,
+    timestamp_field,
+)
 from dataset_export.lake.iceberg_deleted_rows import Compared, DeletedRows
 from dataset_export.lake.iceberg_deletes import DeleteFiles, target_in, target_of
 from dataset_export.lake.iceberg_files import IcebergFiles
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.types import NestedField
 
 _DATA, _DELETES = 0, 1
 """What is in a manifest."""
@@ -38,6 +46,8 @@ class State:
         self._specs = metadata.specs()
         self._deleted = DeletedRows(files, self.name)
         self._delete_files: dict[int, DeleteFiles] = {}
+        self._newest_schema = metadata.schema()
+        self._timestamp_fields: dict[int, NestedField | None] = {}
 
     def schema_of(self, snapshot: "Snapshot") -> "Schema":
         """The schema that was the table's when a snapshot was committed."""
@@ -104,17 +114,24 @@ class State:
                 f"the table {self.name} has the {entry.form} file {entry.path}, and only parquet files are read: rewrite the table's files as "
                 "parquet (write.format.default)"
             )
-        target = target_of(entry)
-        deletes = self.delete_files(snapshot).applying(target)
+        deleting = self.delete_files(snapshot)
+        deletes = deleting.applying(target_of(entry)) if deleting else []
         exact = all(one.form == "PUFFIN" for one in deletes)
         return SourceFile(
             path=entry.path,
             bytes=entry.bytes,
             rows=entry.rows - sum(one.rows for one in deletes) if exact else None,
-            partition=partition_texts(entry, self._specs[entry.spec_id], self.metadata.schema()),
-            min_timestamp=least_timestamp(entry, self.schema_of(snapshot), self._timestamp_column),
-            deletes=target.text(number_of(snapshot)) if deletes else None,
+            partition=partition_texts(entry, self._specs[entry.spec_id], self._newest_schema),
+            min_timestamp=least_timestamp(entry, self._timestamp_field(snapshot)),
+            deletes=target_of(entry).text(number_of(snapshot)) if deletes else None,
         )
+
+    def _timestamp_field(self, snapshot: "Snapshot") -> "NestedField | None":
+        """The dataset's timestamp column at a snapshot; None without one. Kept: it is asked for every file."""
+        if snapshot.snapshot_id not in self._timestamp_fields:
+            found = timestamp_field(self.schema_of(snapshot), self._timestamp_column)
+            self._timestamp_fields[snapshot.snapshot_id] = found
+        return self._timestamp_fields[snapshot.snapshot_id]
 
     def deleted_rows(self, file: SourceFile, text: str) -> "np.ndarray":
         """Positions of the rows that `text` (a `SourceFile.deletes` or `only`) marks."""

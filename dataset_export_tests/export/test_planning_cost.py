@@ -18,9 +18,11 @@ from dataset_export.export.bounds import Bounds
 from dataset_export.export.dataflow import Behavior
 from dataset_export.export.plan import describe
 from dataset_export.lake.objects import ObjectFolder
+from dataset_export.lake.open import TableLocation, open_table
+from dataset_export.lake.table import Table
 from dataset_export_tests.export.exporter import Exporter
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
-from dataset_export_tests.lake.unwritten_tables import write_delta_log
+from dataset_export_tests.lake.unwritten_tables import write_delta_log, write_iceberg_metadata
 
 AMPLE = 30
 """How many times the processor time of the library's own opening a plan may take: it takes 4 to 7 times, and ten times that with one
@@ -62,15 +64,34 @@ def test_a_plan_of_everything_takes_no_more_than_a_few_times_what_opening_takes(
 def test_an_increment_reads_what_changed_however_long_the_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    costs = {versions: cost_of_three_commits(tmp_path / str(versions), versions, monkeypatch) for versions in (20, 400)}
+    def table_of(versions: int) -> Callable[[], Table]:
+        folder = tmp_path / str(versions)
+        write_delta_log(folder, versions, files=2, checkpoint_at=versions - 5)
+        return lambda: DeltaBuilder(str(folder)).table("at")
+
+    costs = {versions: cost_of_three_versions(tmp_path, table_of(versions), monkeypatch) for versions in (20, 400)}
     assert costs[20] == costs[400]
     # Three commits, the hint to the checkpoint, and when the newest was.
     assert costs[400]["read"] <= 5
 
 
-def cost_of_three_commits(folder: Path, versions: int, monkeypatch: pytest.MonkeyPatch) -> "Counter[str]":
-    """How often a plan asked for what of the log, and how many names it was told."""
-    write_delta_log(folder / "lake", versions, files=2, checkpoint_at=versions - 5)
+def test_an_increment_of_an_iceberg_table_reads_what_changed_however_long_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table_of(versions: int) -> Callable[[], Table]:
+        metadata = str(write_iceberg_metadata(tmp_path / str(versions), versions, files=2))
+        return lambda: open_table(TableLocation("iceberg", metadata, {}, timestamp_column="at"))
+
+    costs = {versions: cost_of_three_versions(tmp_path, table_of(versions), monkeypatch) for versions in (20, 400)}
+    assert costs[20] == costs[400]
+    # Three manifests, the lists of the newest snapshot and of the one that was exported, and the metadata.
+    assert costs[400]["read"] <= 6
+
+
+def cost_of_three_versions(
+    folder: Path, table_of: Callable[[], Table], monkeypatch: pytest.MonkeyPatch
+) -> "Counter[str]":
+    """How often a plan asked for what of the metadata, and how many names it was told."""
     exporter = exporter_of(folder)
     asked: Counter[str] = Counter()
 
@@ -91,7 +112,7 @@ def cost_of_three_commits(folder: Path, versions: int, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         for name in ("list", "read", "read_range", "head"):
             patch.setattr(ObjectFolder, name, counted(name))
-        table = DeltaBuilder(exporter.uri).table("at")
+        table = table_of()
         newest = table.newest_before(exporter.request(0).export_time)
         assert newest is not None
         described = describe(exporter.request(0), Bounds(newest.number - 3, newest.number), table)
