@@ -23,6 +23,7 @@ EFFECTS: Mapping[str, str] = {
     "organization": "from the next export on, where the folder names it",
     "enabled": "disabled, nothing is exported; enabled again, the export times in between are delivered one by one, in order",
     "dataset.uri": "the next export is what that table has above the version delivered last; another table needs another dataset",
+    "dataset.catalog": "the next export is what the table has above the version delivered last, if it is the same table; else it fails and says so",
     "destination.type": "from the next export on, where the folder names it",
     "destination.id": "from the next export on, in the names of manifests, and where the folder names it",
     "destination.name": "from the next export on, in manifests, and where the folder names it",

@@ -21,7 +21,8 @@ NOT_OF_A_DELIVERY = frozenset({"description", "owners", "owner"})
 """What people read and what they may, wherever it stands."""
 
 LEFT_OUT: Mapping[str, frozenset[str]] = {
-    "Dataset": frozenset({"storage_options", "catalog", "kind", "origin", "profile_enabled"}),
+    "Dataset": frozenset({"storage_options", "kind", "origin", "profile_enabled"}),
+    "TableCatalog": frozenset({"name", "table", "options"}),
     "DestinationInfo": frozenset({"encoding", "recipients", "max_concurrent_exports"}),
     "Dataflow": frozenset({"datasets", "encoding", "name", "columns"}),
 }

@@ -18,6 +18,7 @@ from dataset_export.errors import (
     UnsupportedTable,
 )
 from dataset_export.lake.iceberg_files import IcebergFiles, properties_for
+from dataset_export.lake.iceberg_rest import rest_catalog
 from dataset_export.lake.location import IcebergCatalog, TableLocation
 from dataset_export.redaction import quoted
 
@@ -63,7 +64,6 @@ def _read_metadata(files: IcebergFiles, location: str) -> "TableMetadata":
 
 
 def _in_catalog(location: TableLocation, catalog: IcebergCatalog) -> Found:
-    from pyiceberg.catalog.rest import RestCatalog
     from pyiceberg.catalog.sql import SqlCatalog
 
     properties = {**catalog.options, **properties_for(location), "uri": catalog.uri}
@@ -74,7 +74,7 @@ def _in_catalog(location: TableLocation, catalog: IcebergCatalog) -> Found:
         # An export reads: a database without the catalog's tables is the wrong one.
         opened: Any = SqlCatalog(catalog.name, **{**properties, "init_catalog_tables": "false"})
     else:
-        opened = RestCatalog(catalog.name, **properties)
+        opened = rest_catalog(catalog.name, properties)
     try:
         table = opened.load_table(catalog.table)
         # The table's own properties may name another way to its files; it is not taken.

@@ -14,6 +14,7 @@ from dataset_export.export.dataflow import Dataflow
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.export.settings import Difference, differences, schedule_in, settings_of
+from dataset_export.export.table_catalog import TableCatalog
 from dataset_export.secret_refs import SecretRef
 from dataset_export_tests.export.exporter import START, Exporter
 
@@ -96,3 +97,19 @@ def test_two_servers_are_two_addresses() -> None:
         "gs://b/",
         "gs://b/ on https://gcs.example",
     ]
+
+
+def test_another_address_of_the_catalog_shows_and_its_options_do_not(flow: Dataflow) -> None:
+    def at(uri: str | SecretRef, **options: str | SecretRef) -> dict[str, object]:
+        catalog = TableCatalog("rest", "lake", "shop.orders", uri, options)
+        dataset = replace(flow.datasets[0], format="iceberg", uri=catalog.address, catalog=catalog)
+        return recorded(replace(flow, datasets=(dataset,)))
+
+    before, after = at("https://one", token=SecretRef(env="TOKEN")), at("https://two", token=SecretRef(env="OTHER"))
+    assert "TOKEN" not in json.dumps(before)
+    assert differences(before, after) == [Difference("dataset.catalog.uri", "https://one", "https://two")]
+    assert differences(before, at(SecretRef(env="CATALOG"))) == [
+        Difference("dataset.catalog.uri", "https://one", SecretRef(env="CATALOG").as_text())
+    ]
+    of_before = {**before, "dataset": {k: v for k, v in before["dataset"].items() if k != "catalog"}}  # type: ignore[attr-defined]
+    assert differences(of_before, after) == []
