@@ -182,8 +182,9 @@ def _node(kind: Any, path: ColumnPath, rule: ColumnRule, *, included: bool) -> N
         return (Hashed() if path in rule.hashed else Whole()) if included else None
     parts = _parts(kind, path, rule, included=included)
     if types.is_map(kind):
-        # Values without their keys say nothing, and keys come with the values they belong to.
-        parts = {KEY: parts.get(KEY, Whole()), VALUE: parts[VALUE]} if VALUE in parts else {}
+        # Values without their keys say nothing, and keys come with the values they belong to: hashed where the rule says so.
+        key = _node(kind.key_type, (*path, KEY), rule, included=True)
+        parts = {KEY: key, VALUE: parts[VALUE]} if key is not None and VALUE in parts else {}
     if not parts:
         return None
     whole = len(parts) == len(fields) and all(isinstance(part, Whole) for part in parts.values())

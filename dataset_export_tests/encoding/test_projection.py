@@ -150,6 +150,14 @@ def rules(draw: st.DrawFn, schema: pa.Schema) -> ColumnRule:
     )
 
 
+def test_hashed_keys_are_hashed_where_only_something_in_the_values_is_included() -> None:
+    kind = pa.map_(pa.string(), pa.struct([("n", pa.int8()), ("m", pa.int8())]))
+    table = pa.table({"a": pa.array([1], pa.int8()), "c": pa.array([[("secret", {"n": 1, "m": 2})]], kind)})
+    rule = ColumnRule(include=(("c", "value", "n"),), exclude=(), hashed=(("c", "key"),), masked={}, salt=SALT)
+    back, _ = encoded(table, rule, compression=Compression.GZIP, minus=())
+    assert back.to_pylist() == [{"c": [(hash_of("secret", pa.string()), {"n": 1})]}]
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.data(), tables(max_rows=5))
 def test_a_rule_takes_columns_and_fields_away_and_changes_nothing_else(data: st.DataObject, table: pa.Table) -> None:
