@@ -13,7 +13,7 @@ from typing import IO, cast
 from dataset_export.encoding.contract import Encoded, Sink, Source, Target, Way
 from dataset_export.encoding.gzip_member import HEADER, GzipMaker, gzip_end
 from dataset_export.encoding.json_values import check_schema, json_values
-from dataset_export.encoding.ndjson_text import Pieces, native_writer
+from dataset_export.encoding.ndjson_text import Pieces
 from dataset_export.encoding.rows import Rows
 
 COMPRESSED_AT_ONCE = 300_000
@@ -32,17 +32,17 @@ def write(sources: Sequence[Source], target: Target, sink: Sink, minus: Sequence
     Raises as `encode.encode` does; the sink then holds a part of a gzip member, never its end."""
     rows = Rows(sources, target, minus)
     check_schema(rows.schema)
-    if native_writer(rows.schema) is None:
-        _write_by_arrow_rs(rows, sink)
+    pieces = Pieces(rows.schema)
+    if pieces.are_compiled:
+        _write_in_pieces(rows, pieces, sink)
     else:
-        _write_in_pieces(rows, sink)
+        _write_by_arrow_rs(rows, sink)
     return rows.encoded(Way.NDJSON)
 
 
-def _write_in_pieces(rows: Rows, sink: Sink) -> None:
+def _write_in_pieces(rows: Rows, pieces: Pieces, sink: Sink) -> None:
     from isal import isal_zlib
 
-    pieces = Pieces(rows.schema)
     crc = size = written = 0
     sink(HEADER)
     for batch in rows.batches():

@@ -48,6 +48,11 @@ class Pieces:
         self._writer = native_writer(schema)
         self._gzip = GzipMaker()
 
+    @property
+    def are_compiled(self) -> bool:
+        """True when the compiled writer makes them."""
+        return self._writer is not None
+
     def next(self, rows: pa.RecordBatch) -> tuple[bytes, bytes]:
         """A piece that is smaller for what the one before it has, and needs that before it."""
         return self._made(rows, alone=False)

@@ -15,7 +15,6 @@
 #endif
 
 enum {
-    WINDOW = 1 << 15,
     SHORTEST = 3, LONGEST = 258,          /* bytes of a match */
     LITERALS = 286, DISTANCES = 30, END_OF_BLOCK = 256, LENGTHS = 257,
     SLOTS = 1 << 12,
@@ -149,7 +148,7 @@ static inline uint32_t equal_bytes(const uint8_t *left, const uint8_t *right, ui
 /* What at `at` is as it was at `place`; of length 0 when that is out of reach. */
 static inline Match match_at(const Call *call, uint32_t at, uint32_t place) {
     uint32_t distance = call->base + at - place;
-    if (distance - 1 >= WINDOW || distance > at) return (Match){0, 1};
+    if (distance - 1 >= DEFLATE_WINDOW || distance > at) return (Match){0, 1};
     uint32_t most = call->end - at < LONGEST ? call->end - at : LONGEST;
     return (Match){equal_bytes(call->text + at, call->text + at - distance, most), distance};
 }
@@ -221,7 +220,7 @@ static void search(Call *call, uint32_t end, Match after) {
         uint32_t *known = &self->words[hash_of(word)];
         uint32_t place = *known, distance = call->base + at - place;
         *known = call->base + at;
-        if (distance - 1 < WINDOW && distance <= at && word == word_at(text + at - distance)) {
+        if (distance - 1 < DEFLATE_WINDOW && distance <= at && word == word_at(text + at - distance)) {
             Match match = match_at(call, at, place);
             uint32_t start = begin_sooner(call, at, &match);
             if (gain_of(call, start, &match, end, after) > LEAST_GAIN) {
@@ -381,7 +380,7 @@ Deflate *deflate_new(void) {
         while (code < 28 && length_bases[code + 1] <= length) code++;
         self->length_codes[length] = (uint8_t)code;
     }
-    for (int code = 0, distance = 1; distance <= WINDOW; distance++) {
+    for (int code = 0, distance = 1; distance <= DEFLATE_WINDOW; distance++) {
         while (code < 29 && distance_bases[code + 1] <= distance) code++;
         if (distance <= 256) self->near_codes[distance - 1] = (uint8_t)code;
         else self->far_codes[(distance - 1) >> 7] = (uint8_t)code;
@@ -395,7 +394,7 @@ void deflate_reset(Deflate *self) {
     memset(self->values, 0, sizeof self->values);
     memset(self->words, 0, sizeof self->words);
     /* So that place 0, which all of them have now, is out of reach. */
-    self->place = 2 * WINDOW;
+    self->place = 2 * DEFLATE_WINDOW;
     for (int i = 0; i < 256; i++) self->literal_prices[i] = i >= '0' && i <= '9' ? 4 * BIT : 6 * BIT;
     for (int i = 0; i <= LONGEST; i++) self->length_prices[i] = 7 * BIT;
     for (int i = 0; i < DISTANCES; i++) self->distance_prices[i] = (uint16_t)(BIT * (4 + distance_extras[i]));

@@ -4,6 +4,9 @@
 
 #include "text.h"
 
+/* Bytes before a place in which what is there may be repeated. */
+enum { DEFLATE_WINDOW = 1 << 15 };
+
 /* What is known of the text so far. Not for several threads at once. */
 typedef struct Deflate Deflate;
 

@@ -167,6 +167,15 @@ static int put(Node *node, int later, int64_t row, Text *out);
 
 static inline void byte(Text *out, uint8_t value) { out->bytes[out->size++] = value; }
 
+/* `later`: whether the object has a value, which it began with. */
+static int end_object(Text *out, int later) {
+    int error = need(out, FIXED_ROOM);
+    if (error) return error;
+    if (!later) byte(out, '{');
+    byte(out, '}');
+    return JSON_TEXT_DONE;
+}
+
 /* Rows are those of the children. FIXED_ROOM is there before and after. */
 static int put_object(Node *node, int64_t row, Text *out) {
     int later = 0;
@@ -177,11 +186,7 @@ static int put_object(Node *node, int64_t row, Text *out) {
         if (error) return error;
         later = 1;
     }
-    int error = need(out, FIXED_ROOM);
-    if (error) return error;
-    if (!later) byte(out, '{');
-    byte(out, '}');
-    return JSON_TEXT_DONE;
+    return end_object(out, later);
 }
 
 static int put_list(Node *node, int64_t row, Text *out) {
@@ -229,11 +234,7 @@ static int put_map(Node *node, int64_t row, Text *out) {
         if (error) return error;
         later = 1;
     }
-    int error = need(out, FIXED_ROOM);
-    if (error) return error;
-    if (!later) byte(out, '{');
-    byte(out, '}');
-    return JSON_TEXT_DONE;
+    return end_object(out, later);
 }
 
 static uint8_t *put_float(int width, uint64_t bits, uint8_t *to) {

@@ -21,8 +21,6 @@ typedef struct {
     size_t packed_room;
 } Writer;
 
-enum { HISTORY = 32768 };
-
 static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {
     PyObject *capsule;
     static char *names[] = {"schema", NULL};
@@ -104,7 +102,7 @@ static int make_room(Writer *self, size_t size) {
 /* Keep of the text what a match may lie in; returns how much. */
 static size_t keep_history(Writer *self, bool is_alone) {
     Text *text = &self->text;
-    size_t kept = is_alone || !self->is_compressed ? 0 : text->size < HISTORY ? text->size : HISTORY;
+    size_t kept = is_alone || !self->is_compressed ? 0 : text->size < DEFLATE_WINDOW ? text->size : DEFLATE_WINDOW;
     if (kept) memmove(text->bytes, text->bytes + text->size - kept, kept);
     else deflate_reset(self->deflate);
     text->size = kept;
