@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -145,8 +144,7 @@ def main() -> None:
             "Copies inside a store",
             [
                 f"{options.size} MiB, {options.repeat} rounds. {machine}.",
-                f"Written by `python -m benchmarks.copies --size {options.size} --repeat {options.repeat} --write` on "
-                f"{datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside this file.",
+                report.written_by(f"python -m benchmarks.copies --size {options.size} --repeat {options.repeat}"),
                 "",
                 *report.markdown_table(HEADINGS, rows),
             ],

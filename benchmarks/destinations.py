@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -205,8 +204,9 @@ def _markdown(machine: str, found: Comparison) -> list[str]:
     runs = len(found.ours.seconds)
     return [
         f"{found.size // MIB} MiB, {runs} rounds. {machine}. Load before: {found.load:.2f}, after: {found.load_after:.2f}.",
-        f"Written by `python -m benchmarks.destinations --only {found.destination} --size {found.size // MIB} "
-        f"--repeat {runs} --write` on {datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside this file.",
+        report.written_by(
+            f"python -m benchmarks.destinations --only {found.destination} --size {found.size // MIB} --repeat {runs}"
+        ),
         "",
         *report.markdown_table(HEADINGS, [_cells(result, found) for result in found.results]),
         "",

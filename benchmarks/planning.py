@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,7 +78,7 @@ def main() -> None:
         table.add_row(*row)
     Console(width=130).print(machine, size, table, *said, sep="\n")
     if options.write:
-        wrote = f"Written by `python -m benchmarks.planning --write` on {datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside this file."
+        wrote = report.written_by("python -m benchmarks.planning")
         lines = [f"{machine}.", wrote, "", f"* {size}", "", *report.markdown_table(HEADINGS, rows), ""]
         report.write_section("Planning", [*lines, *(f"* {sentence}" for sentence in said)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -20,6 +21,14 @@ def write_section(title: str, lines: Iterable[str]) -> None:
     else:
         sections.append(section)
     RESULTS.write_text("\n".join(one.rstrip() + "\n" for one in sections))
+
+
+def written_by(command: str) -> str:
+    """The sentence that tells where a section comes from: `command` without `--write`."""
+    return (
+        f"Written by `{command} --write` on {datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside "
+        "this file."
+    )
 
 
 def spread(seconds: Sequence[float]) -> str:

@@ -13,7 +13,6 @@ import shutil
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -191,7 +190,7 @@ def _markdown(machine: str, tables: list[Input], results: list[Result], said: li
     rows = [_cells(result, group) for group in _by_input(results) for result in group]
     return [
         f"{machine}.",
-        f"Written by `python -m benchmarks.staging --write` on {datetime.now(UTC):%Y-%m-%d}; what is measured stands in README.md beside this file.",
+        report.written_by("python -m benchmarks.staging"),
         "",
         *(f"* {table}" for table in tables),
         "",

@@ -1,6 +1,6 @@
 """What alerts say about real exports: the counts of the manifest, our own sentences, and nothing that may be a secret."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,6 +60,14 @@ class World:
         data = pa.table({"id": range(rows), "at": at, **{name: [value] * rows for name, value in columns.items()}})
         version = self.delta.write(data, **({"schema_mode": "merge"} if columns else {}))
         self.delta.commit_time(version, START + timedelta(hours=before, minutes=-30))
+
+    def repeat(self, delivered: dg.AssetMaterialization, numbers: Iterable[int]) -> None:
+        """Record exports like that one at other export times."""
+        for number in numbers:
+            key = format_export_time(START + timedelta(hours=number))
+            self.instance.report_runless_asset_event(
+                dg.AssetMaterialization(KEYS[0], partition=key, metadata=dict(delivered.metadata))
+            )
 
     def run(self, number: int = 0, *, resend: bool = False) -> dg.ExecuteInProcessResult:
         defs = definitions(self.flow, LocalDestination(folder=str(self.folder)))
@@ -198,11 +206,7 @@ def test_s8_a_volume_that_stands_out_is_told(world: World) -> None:
     world.run(0)
     first = world.run(1).get_asset_materialization_events()[0].materialization
     # Six more exports like the second, in a moment.
-    for number in range(2, 8):
-        key = format_export_time(START + timedelta(hours=number))
-        world.instance.report_runless_asset_event(
-            dg.AssetMaterialization(KEYS[0], partition=key, metadata=dict(first.metadata))
-        )
+    world.repeat(first, range(2, 8))
     assert world.told(Event.VOLUME_ANOMALY) == [], "the first export is the whole table, and no measure"
     world.run(9)
     [alert] = world.told(Event.VOLUME_ANOMALY)
@@ -215,11 +219,7 @@ def test_s8_an_export_that_comes_after_a_later_one_with_its_rows_is_no_anomaly(w
     world.append(10, before=9)
     world.run(0)
     first = world.run(1).get_asset_materialization_events()[0].materialization
-    for number in (2, 3, 4, 6, 7, 8):
-        key = format_export_time(START + timedelta(hours=number))
-        world.instance.report_runless_asset_event(
-            dg.AssetMaterialization(KEYS[0], partition=key, metadata=dict(first.metadata))
-        )
+    world.repeat(first, (2, 3, 4, 6, 7, 8))
     world.run(9)
     late = world.run(5).get_asset_materialization_events()[0].materialization
     assert late.metadata["records"].value == 0
