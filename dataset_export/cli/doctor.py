@@ -14,7 +14,7 @@ from dataset_export.errors import ExportError, UsageError
 if TYPE_CHECKING:
     from dataset_export.export.doctor import Examination
 
-WITHOUT_COMPILED_WRITER = "arrow-rs, more slowly: the compiled writer was not built when this package was installed"
+WITHOUT_COMPILED_WRITER = "arrow-rs, more slowly: the compiled writer is not there, or was built for another machine"
 
 
 @click.command()

@@ -21,7 +21,6 @@ from dataset_export.cli.running import repair, resend, run
 from dataset_export.cli.session import Session
 from dataset_export.cli.usage import usage
 from dataset_export.cli.verifying import verify
-from dataset_export.encoding.ndjson_text import is_built
 from dataset_export.errors import ExportError
 from dataset_export.redaction import without_secrets
 
@@ -43,9 +42,6 @@ Environment:
 
 Commands with --json print one JSON document on stdout and nothing else; times in it are ISO-8601 in UTC. Progress and
 notes go to stderr."""
-
-WRITER = "" if is_built() else " (without the compiled NDJSON writer)"
-"""Said after the version."""
 
 
 class OneLine(click.ClickException):
@@ -83,9 +79,25 @@ class Commands(click.Group):
             raise OneLine(f"{type(error).__name__}: {without_secrets(str(error))} ({hint})", 1) from error
 
 
+def _say_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from dataset_export.encoding.ndjson_text import is_built
+
+    click.echo(f"dataset-export, version {__version__}{'' if is_built() else ' (without the compiled NDJSON writer)'}")
+    ctx.exit()
+
+
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show tracebacks, and Dagster's own log lines.")
-@click.version_option(__version__, prog_name="dataset-export", message=f"%(prog)s, version %(version)s{WRITER}")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
     """Deliver datasets of a data lake to other people's storage, with a manifest that proves it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dataset_export.encoding.gzip_member import GzipMaker
@@ -34,8 +34,12 @@ def native_writer(schema: pa.Schema) -> Writer | None:
 
 
 def is_built() -> bool:
-    """True when the compiled writer is there."""
-    return find_spec("dataset_export.encoding.ndjson_native") is not None
+    """True when the compiled writer is there and can be loaded: a file that was built for another machine cannot."""
+    try:
+        import_module("dataset_export.encoding.ndjson_native")
+    except ImportError:
+        return False
+    return True
 
 
 class Pieces:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _BUSY = (429, 500, 502, 503, 504)
 _BACKOFF = 0.3
-"""Seconds before the second of the further tries; the first comes at once, the third after twice as long."""
+"""Half of the seconds before the second of the further tries; the first comes at once, the third after twice as long."""
 
 
 def rest_catalog(name: str, properties: Mapping[str, str]) -> "RestCatalog":

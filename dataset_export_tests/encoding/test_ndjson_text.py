@@ -9,15 +9,19 @@ import subprocess
 import sys
 import sysconfig
 from decimal import Decimal
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from arro3.io import write_ndjson
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_export import __version__, encoding
+from dataset_export.cli.main import cli
 from dataset_export.encoding import ndjson_text
 from dataset_export.encoding.conform import plain_schema
 from dataset_export.encoding.json_values import json_values
@@ -143,6 +147,16 @@ def test_arrays_that_are_not_as_the_schema_says_are_refused() -> None:
     broken = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"abc")])
     with pytest.raises(ValueError, match="no text"):
         writer.text(pa.record_batch({"c": broken}).__arrow_c_array__()[1], 0, 2)
+
+
+def test_a_file_that_cannot_be_loaded_is_no_writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / f"ndjson_native{EXTENSION_SUFFIXES[0]}").write_bytes(b"built for another machine")
+    monkeypatch.setattr(encoding, "__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "dataset_export.encoding.ndjson_native", raising=False)
+    assert not ndjson_text.is_built()
+    assert native_writer(pa.schema([("c", pa.int64())])) is None
+    said = CliRunner().invoke(cli, ["--version"])
+    assert said.output == f"dataset-export, version {__version__} (without the compiled NDJSON writer)\n"
 
 
 def test_without_it_arrow_rs_writes(monkeypatch: pytest.MonkeyPatch) -> None:
