@@ -99,17 +99,28 @@ def timestamp_field(schema: "Schema", column: str | None) -> "NestedField | None
 
 def least_timestamp(entry: Entry, field: "NestedField | None") -> str | None:
     """A lower bound (ISO-8601, UTC) of a timestamp column in a file; None when none is known."""
+    bound = entry.least.get(field.field_id) if field is not None else None
+    return _moment(bound, field.field_type, up=False) if field is not None and bound is not None else None
+
+
+def greatest_timestamp(entry: Entry, field: "NestedField | None") -> str | None:
+    """An upper bound likewise; None also when a value may be null."""
+    if field is None or entry.null_counts.get(field.field_id) != 0:
+        return None
+    bound = entry.most.get(field.field_id)
+    return _moment(bound, field.field_type, up=True) if bound is not None else None
+
+
+def _moment(bound: bytes, kind: "IcebergType", *, up: bool) -> str | None:
+    """A serialized bound as ISO-8601 in UTC, with its nanoseconds rounded; None for one that is no time."""
     from pyiceberg.types import DateType, TimestampNanoType, TimestampType, TimestamptzNanoType, TimestamptzType
 
-    bound = entry.least.get(field.field_id) if field is not None else None
-    if field is None or bound is None:
-        return None
     number = int.from_bytes(bound, "little", signed=True)
-    if isinstance(field.field_type, TimestampType | TimestamptzType) and len(bound) == 8:
+    if isinstance(kind, TimestampType | TimestamptzType) and len(bound) == 8:
         moment = timedelta(microseconds=number)
-    elif isinstance(field.field_type, TimestampNanoType | TimestamptzNanoType) and len(bound) == 8:
-        moment = timedelta(microseconds=number // 1000)
-    elif isinstance(field.field_type, DateType) and len(bound) == 4:
+    elif isinstance(kind, TimestampNanoType | TimestamptzNanoType) and len(bound) == 8:
+        moment = timedelta(microseconds=-(-number // 1000) if up else number // 1000)
+    elif isinstance(kind, DateType) and len(bound) == 4:
         moment = timedelta(days=number)
     else:
         return None

@@ -54,6 +54,7 @@ class Entry(NamedTuple):
         rows: in the file.
         bytes: of the file.
         value_counts: by field id, of columns that the file has.
+        null_counts: likewise, of values that are null.
         least: lower bounds by field id, serialized.
         most: upper bounds likewise.
         equality_ids: of an equality delete, the columns it compares.
@@ -73,6 +74,7 @@ class Entry(NamedTuple):
     rows: int
     bytes: int
     value_counts: Mapping[int, int]
+    null_counts: Mapping[int, int]
     least: Mapping[int, Any]
     most: Mapping[int, Any]
     equality_ids: tuple[int, ...]
@@ -188,6 +190,7 @@ def _entry(record: Any, manifest: "ManifestFile") -> Entry:
         rows=file[at["record_count"]],
         bytes=file[at["file_size_in_bytes"]],
         value_counts=_map(file[at["value_counts"]]),
+        null_counts=_map(file[at["null_value_counts"]]),
         least=_map(file[at["lower_bounds"]]),
         most=_map(file[at["upper_bounds"]]),
         equality_ids=tuple(file[at["equality_ids"]] or ()),

@@ -8,6 +8,7 @@ from dataset_export.errors import UnsupportedTable
 from dataset_export.lake.iceberg_columns import (
     columns_of,
     field_kind,
+    greatest_timestamp,
     least_timestamp,
     mapped_path,
     partition_texts,
@@ -123,6 +124,7 @@ class State:
             rows=entry.rows - sum(one.rows for one in deletes) if exact else None,
             partition=partition_texts(entry, self._specs[entry.spec_id], self._newest_schema),
             min_timestamp=least_timestamp(entry, self._timestamp_field(snapshot)),
+            max_timestamp=greatest_timestamp(entry, self._timestamp_field(snapshot)),
             deletes=target_of(entry).text(number_of(snapshot)) if deletes else None,
         )
 

@@ -314,3 +314,15 @@ def test_the_least_timestamp_of_a_file_is_known(tmp_path: Path) -> None:
     (file,) = iceberg.table("id").slice(None, 1).added
     assert file.min_timestamp is None
     iceberg.close()
+
+
+def test_the_greatest_timestamp_of_a_file_is_known_unless_one_is_null(tmp_path: Path) -> None:
+    schema = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us", "UTC"))])
+    iceberg = IcebergBuilder(tmp_path, schema)
+    iceberg.write(pa.table([[1, 2], [NOW, NOW - timedelta(hours=1)]], schema=schema))
+    iceberg.write(pa.table([[3, 4], [NOW, None]], schema=schema))
+    whole, null = iceberg.table("at").slice(None, 1).added, iceberg.table("at").slice(1, 2).added
+    assert [datetime.fromisoformat(file.max_timestamp or "") for file in whole] == [NOW]
+    assert [file.max_timestamp for file in null] == [None]
+    assert [file.max_timestamp for file in iceberg.table("id").slice(None, 1).added] == [None]
+    iceberg.close()
