@@ -9,9 +9,12 @@ import pytest
 
 from dataset_export.destinations.local import LocalStore
 from dataset_export.export.dataflow import Behavior
+from dataset_export.export.table_catalog import TableCatalog
 from dataset_export.lake.delta import DeltaLakeTable
+from dataset_export.lake.iceberg import IcebergTable
 from dataset_export_tests.export.exporter import START, Exporter, rows_of
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
+from dataset_export_tests.lake.iceberg_tables import IcebergBuilder
 
 YEAR = timedelta(days=365)
 MS = timedelta(milliseconds=1)
@@ -30,6 +33,18 @@ def table(tmp_path: Path) -> DeltaBuilder:
 def exporter(tmp_path: Path, table: DeltaBuilder, behavior: Behavior = Behavior.TIME_SERIES) -> Exporter:
     column = "at" if behavior is Behavior.TIME_SERIES else None
     return Exporter(LocalStore(tmp_path / "delivered"), table.uri, behavior=behavior, timestamp_column=column)
+
+
+def exporter_of(lake: IcebergBuilder, to: Path) -> Exporter:
+    catalog = TableCatalog("sql", lake.location.name, lake.location.table, lake.location.uri)
+    return Exporter(
+        LocalStore(to),
+        catalog.address,
+        format="iceberg",
+        catalog=catalog,
+        behavior=Behavior.TIME_SERIES,
+        timestamp_column="at",
+    )
 
 
 def test_s10_events_older_than_365_days_before_the_export_time_are_left_out_and_counted(
@@ -81,6 +96,36 @@ def test_s10_files_that_the_log_proves_to_be_too_old_are_not_opened(
     assert manifest.document["sourceRecordCount"] == 7
     assert opened
     assert old.path not in opened
+
+
+def test_s10_files_that_manifests_prove_to_be_too_old_are_not_opened_unless_rows_of_them_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = IcebergBuilder(tmp_path, pa.schema([("id", pa.int64()), ("at", pa.timestamp("us", "UTC"))]))
+    events = exporter_of(lake, tmp_path / "delivered")
+
+    def write(*ages: timedelta | None) -> str:
+        before = set(lake.live)
+        at = pa.array([None if age is None else START - age for age in ages], pa.timestamp("us", "UTC"))
+        lake.write(pa.table({"id": pa.array(range(len(ages)), pa.int64()), "at": at}))
+        (path,) = lake.live.keys() - before
+        return path
+
+    marked = write(4 * YEAR, 5 * YEAR, 6 * YEAR)
+    lake.delete_positions({marked: [1]})
+    write(2 * YEAR, 3 * YEAR)
+    mixed, null = write(*AGES), write(2 * YEAR, None)
+    for version in range(1, lake.version + 1):
+        lake.commit_time(version, datetime(2026, 10, 31, tzinfo=UTC))
+    opened: set[str] = set()
+    whole = IcebergTable.open
+    monkeypatch.setattr(IcebergTable, "open", lambda self, file: opened.add(file.path) or whole(self, file))
+    manifest = events.export(0)
+    assert rows_of(events.store, manifest) == {0: 1, 1: 2, 2: 1}
+    # How many rows of `marked` are left is not told by the manifest of a file of position deletes, which may be about others.
+    assert manifest.document["excludedRecords"] == [{"reason": "older than 365 days", "recordCount": 2 + 2 + 2 + 1}]
+    assert opened == {marked, mixed, null}
+    lake.close()
 
 
 def test_s10_an_export_of_old_files_only_has_no_files(tmp_path: Path) -> None:
