@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dataset_export.encoding.contract import Encoded, Limits, OpenSink, Sink, Source, Target, Way
+from dataset_export.encoding.cut_rows import RowCutter
 from dataset_export.encoding.file_series import FileSeries
 from dataset_export.encoding.gzip_member import HEADER, gzip_end
 from dataset_export.encoding.json_values import check_schema
@@ -26,9 +27,6 @@ ENDS = len(HEADER) + len(gzip_end(0, 0))
 NEARLY_FULL = 1 / 64
 """A file with less room than this share of the limit ends."""
 
-CAREFUL = 0.98
-"""Of the rows that should fit by what the last ones took, so many are tried: rows differ."""
-
 
 def write(
     sources: Sequence[Source], target: Target, limits: Limits, open_sink: OpenSink, minus: Sequence[Source]
@@ -37,70 +35,63 @@ def write(
     rows = Rows(sources, target, minus)
     check_schema(rows.schema)
     with FileSeries(open_sink) as files:
-        writer = _Writer(files, limits, rows)
+        written = _Files(files, limits, rows)
+        cutter = RowCutter(written)
         for batch in rows.batches():
-            writer.write(batch)
-        writer.end()
+            cutter.write(batch)
+        written.end()
         return files.encoded(rows.excluded, rows.carried_over, Encoded.nothing(Way.NDJSON))
 
 
-class _Writer:
+class _Files:
+    """`LimitedFiles` of which a piece is what is compressed, with its text."""
+
     def __init__(self, files: FileSeries, limits: Limits, rows: Rows) -> None:
         self._files = files
-        self._most_rows = limits.rows
-        self._most_bytes = limits.bytes
+        self._limits = limits
         self._rows = rows
         self._file: _File | None = None
-        self._row_bytes = 0.0
         self._pieces = Pieces(rows.schema)
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        at, most = 0, batch.num_rows
-        while at < batch.num_rows:
-            file = self._file
-            if file is not None and self._is_full(file):
-                self.end()
-                continue
-            tried = min(most, batch.num_rows - at, self._rows_to_try(file))
-            piece = batch.slice(at, tried)
-            packed, text = self._pieces.alone(piece)
-            self._row_bytes = len(packed) / tried
-            if self._fits(len(packed), file) or (tried == 1 and file is None):
-                self._add(piece, text, packed)
-                at, most = at + tried, batch.num_rows
-            elif tried == 1:
-                self.end()
-            else:
-                most = tried // 2
+    @property
+    def room(self) -> Limits:
+        used_rows, used_bytes = (self._file.rows, self._file.size) if self._file is not None else (0, ENDS)
+        rows, size = self._limits.rows, self._limits.bytes
+        return Limits(
+            rows=None if rows is None else rows - used_rows,
+            bytes=None if size is None else size - used_bytes,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return self._file is None
+
+    @property
+    def is_nearly_full(self) -> bool:
+        left, size = self.room.bytes, self._limits.bytes
+        return left is not None and size is not None and left < size * NEARLY_FULL
+
+    def encode(self, rows: pa.RecordBatch) -> tuple[tuple[bytes, bytes], int]:
+        packed, text = self._pieces.alone(rows)
+        return (packed, text), len(packed)
+
+    def has_room(self, piece: tuple[bytes, bytes]) -> bool:
+        packed, _ = piece
+        left = self.room.bytes
+        return left is None or len(packed) <= left
+
+    def add(self, rows: pa.RecordBatch, piece: tuple[bytes, bytes]) -> None:
+        import pyarrow as pa
+
+        packed, text = piece
+        if self._file is None:
+            self._file = _File(self._files.begin())
+        self._file.add(text, packed, rows.num_rows, self._rows.range_of(pa.Table.from_batches([rows])))
 
     def end(self) -> None:
         if self._file is not None:
             self._files.end(self._file.end())
             self._file = None
-
-    def _add(self, piece: pa.RecordBatch, text: bytes, packed: bytes) -> None:
-        import pyarrow as pa
-
-        if self._file is None:
-            self._file = _File(self._files.begin())
-        self._file.add(text, packed, piece.num_rows, self._rows.range_of(pa.Table.from_batches([piece])))
-
-    def _is_full(self, file: _File) -> bool:
-        if self._most_rows is not None and file.rows >= self._most_rows:
-            return True
-        return self._most_bytes is not None and self._most_bytes - file.size < self._most_bytes * NEARLY_FULL
-
-    def _fits(self, size: int, file: _File | None) -> bool:
-        return self._most_bytes is None or (file.size if file is not None else ENDS) + size <= self._most_bytes
-
-    def _rows_to_try(self, file: _File | None) -> int:
-        used_rows, used_bytes = (file.rows, file.size) if file is not None else (0, ENDS)
-        tried: list[int] = []
-        if self._most_rows is not None:
-            tried.append(self._most_rows - used_rows)
-        if self._most_bytes is not None and self._row_bytes:
-            tried.append(int((self._most_bytes - used_bytes) * CAREFUL / self._row_bytes))
-        return max(1, min(tried, default=1 << 62))
 
 
 class _File:

@@ -10,6 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from dataset_export.encoding.contract import Encoded, Limits, OpenSink, RowRule, Source, Target, Way
+from dataset_export.encoding.cut_rows import RowCutter
 from dataset_export.encoding.parquet_footer import Moved, read_footer
 from dataset_export.encoding.parquet_series import Group, ParquetSeries, base_size, groups_of, write_alone
 from dataset_export.encoding.projection import Projection
@@ -20,9 +21,6 @@ from dataset_export.errors import CorruptFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-CAREFUL = 0.97
-"""Of the rows that should fit by what the last ones took, so many are tried: rows differ."""
 
 IN_MEMORY = 32 << 20
 """Bytes of a row group in its new codec that are held in memory; a larger one waits in a temporary file."""
@@ -102,30 +100,44 @@ def _groups(moved: Moved) -> list[Group]:
 
 def _write_rows(rows: Rows, first: Source, target: Target, series: ParquetSeries) -> None:
     """Encode rows into row groups that fit; `first` is the source whose codec is kept where that is asked for."""
-    codec = codec_of(target.encoding.compression, first)
-    row_bytes = 0.0
+    cutter = RowCutter(_EncodedAgain(rows, codec_of(target.encoding.compression, first), series))
     for table in row_groups(rows.batches(), rows.schema):
-        at = 0
-        most = table.num_rows
-        while at < table.num_rows:
-            room = series.room()
-            if not series.is_empty and (room.rows == 0 or series.is_nearly_full):
-                series.end()
-                continue
-            tried = min(most, table.num_rows - at, *([room.rows] if room.rows is not None else []))
-            if room.bytes is not None and row_bytes:
-                tried = min(tried, int(room.bytes * CAREFUL / row_bytes)) or 1
-            piece = table.slice(at, tried)
-            group = _encoded(piece, codec)
-            row_bytes = group.size / tried
-            if series.has_room(group) or (tried == 1 and series.is_empty):
-                series.add(group, Way.REWRITE, rows.range_of(piece))
-                series.settle()
-                at, most = at + tried, table.num_rows
-            elif tried == 1:
-                series.end()
-            else:
-                most = tried // 2
+        cutter.write(table)
+
+
+class _EncodedAgain:
+    """`LimitedFiles` of which a piece is a row group."""
+
+    def __init__(self, rows: Rows, codec: str, series: ParquetSeries) -> None:
+        self._rows = rows
+        self._codec = codec
+        self._series = series
+
+    @property
+    def room(self) -> Limits:
+        return self._series.room
+
+    @property
+    def is_empty(self) -> bool:
+        return self._series.is_empty
+
+    @property
+    def is_nearly_full(self) -> bool:
+        return self._series.is_nearly_full
+
+    def encode(self, rows: pa.Table) -> tuple[Group, int]:
+        group = _encoded(rows, self._codec)
+        return group, group.size
+
+    def has_room(self, piece: Group) -> bool:
+        return self._series.has_room(piece)
+
+    def add(self, rows: pa.Table, piece: Group) -> None:
+        self._series.add(piece, Way.REWRITE, self._rows.range_of(rows))
+        self._series.settle()
+
+    def end(self) -> None:
+        self._series.end()
 
 
 def _encoded(table: pa.Table, codec: str) -> Group:

@@ -95,6 +95,7 @@ class ParquetSeries:
             self._file = _File(Output(self.files.begin()), group.struct, self._target)
         self._file.add(group, way, moments)
 
+    @property
     def room(self) -> Limits:
         """What the open file can still take; without one, a new one."""
         used_rows, used_bytes = (self._file.rows, self._file.size) if self._file is not None else (0, 0)
@@ -108,7 +109,7 @@ class ParquetSeries:
         """Whether the open file, or without one a new one, can take a row group."""
         if self._file is None:
             return self.fits_alone(group)
-        room = self.room()
+        room = self.room
         return (room.rows is None or group.rows <= room.rows) and (room.bytes is None or group.size <= room.bytes)
 
     def fits_alone(self, group: Group) -> bool:
@@ -120,7 +121,7 @@ class ParquetSeries:
     @property
     def is_nearly_full(self) -> bool:
         """Whether a row group for what is left of the open file would be tiny."""
-        left, size = self.room().bytes, self._limits.bytes
+        left, size = self.room.bytes, self._limits.bytes
         return left is not None and size is not None and left < size * NEARLY_FULL
 
     @property
