@@ -53,7 +53,12 @@ def _compiler() -> list[str]:
 
 def _compile(sources: Path, module: Path) -> str | None:
     """Why it could not be compiled; None when it was."""
-    flags = ["-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"]
+    # Optimized as one file it is a twentieth faster, but not every linker can do that.
+    return _compile_with(["-flto"], sources, module) and _compile_with([], sources, module)
+
+
+def _compile_with(more: list[str], sources: Path, module: Path) -> str | None:
+    flags = ["-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", *more]
     if sys.platform == "darwin":
         flags += ["-undefined", "dynamic_lookup"]
     command = [*_compiler(), *flags, "-I", sysconfig.get_path("include"), *map(str, sorted(sources.glob("*.c")))]

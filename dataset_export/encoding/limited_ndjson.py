@@ -15,7 +15,7 @@ from dataset_export.encoding.cut_rows import RowCutter
 from dataset_export.encoding.file_series import FileSeries
 from dataset_export.encoding.gzip_member import HEADER, gzip_end
 from dataset_export.encoding.json_values import check_schema
-from dataset_export.encoding.ndjson_text import Pieces
+from dataset_export.encoding.ndjson_text import Piece, Pieces
 from dataset_export.encoding.rows import Rows
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write(
 
 
 class _Files:
-    """`LimitedFiles` of which a piece is what is compressed, with its text."""
+    """`LimitedFiles` of which a piece is one of a gzip member."""
 
     def __init__(self, files: FileSeries, limits: Limits, rows: Rows) -> None:
         self._files = files
@@ -71,22 +71,20 @@ class _Files:
         left, size = self.room.bytes, self._limits.bytes
         return left is not None and size is not None and left < size * NEARLY_FULL
 
-    def encode(self, rows: pa.RecordBatch) -> tuple[tuple[bytes, bytes], int]:
-        packed, text = self._pieces.alone(rows)
-        return (packed, text), len(packed)
+    def encode(self, rows: pa.RecordBatch) -> tuple[Piece, int]:
+        piece = self._pieces.alone(rows)
+        return piece, len(piece.packed)
 
-    def has_room(self, piece: tuple[bytes, bytes]) -> bool:
-        packed, _ = piece
+    def has_room(self, piece: Piece) -> bool:
         left = self.room.bytes
-        return left is None or len(packed) <= left
+        return left is None or len(piece.packed) <= left
 
-    def add(self, rows: pa.RecordBatch, piece: tuple[bytes, bytes]) -> None:
+    def add(self, rows: pa.RecordBatch, piece: Piece) -> None:
         import pyarrow as pa
 
-        packed, text = piece
         if self._file is None:
             self._file = _File(self._files.begin())
-        self._file.add(text, packed, rows.num_rows, self._rows.range_of(pa.Table.from_batches([rows])))
+        self._file.add(piece, rows.num_rows, self._rows.range_of(pa.Table.from_batches([rows])))
 
     def end(self) -> None:
         if self._file is not None:
@@ -102,14 +100,14 @@ class _File:
         self._moments: list[datetime] = []
         self.size = ENDS
 
-    def add(self, text: bytes, packed: bytes, rows: int, moments: tuple[datetime | None, datetime | None]) -> None:
+    def add(self, piece: Piece, rows: int, moments: tuple[datetime | None, datetime | None]) -> None:
         from isal import isal_zlib
 
-        self._sink(packed)
-        self._crc = isal_zlib.crc32(text, self._crc)
-        self._text_size += len(text)
+        self._sink(piece.packed)
+        self._crc = isal_zlib.crc32_combine(self._crc, piece.crc, piece.text_size)
+        self._text_size += piece.text_size
         self.rows += rows
-        self.size += len(packed)
+        self.size += len(piece.packed)
         self._moments += [moment for moment in moments if moment is not None]
 
     def end(self) -> Encoded:

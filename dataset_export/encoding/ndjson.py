@@ -49,9 +49,10 @@ def _write_in_pieces(rows: Rows, pieces: Pieces, sink: Sink) -> None:
         at = 0
         while at < batch.num_rows:
             some = batch.slice(at, max(1, written * TEXT_AT_ONCE // size) if size else FIRST_ROWS)
-            packed, text = pieces.next(some)
-            sink(packed)
-            crc, size = isal_zlib.crc32(text, crc), size + len(text)
+            piece = pieces.next(some)
+            sink(piece.packed)
+            crc = isal_zlib.crc32_combine(crc, piece.crc, piece.text_size)
+            size += piece.text_size
             at, written = at + some.num_rows, written + some.num_rows
     sink(gzip_end(crc, size))
 

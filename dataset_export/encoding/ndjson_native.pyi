@@ -7,9 +7,12 @@ class Writer:
     def text(self, array: object, first: int, rows: int, /) -> bytes:
         """So many rows from `first` on. Raises ValueError for a value without text, OverflowError for more than 1 GiB."""
 
-    def deflated(self, array: object, first: int, rows: int, alone: bool, /) -> tuple[bytes, bytes]:
-        """So many rows from `first` on, as blocks of deflate that end at a whole byte, and as text. Unless `alone`, they refer
-        to the text of the last call of this method. Raises as `text` does."""
+    def deflated(self, array: object, first: int, rows: int, alone: bool, /) -> bytes:
+        """So many rows from `first` on, as blocks of deflate that end at a whole byte. Unless `alone`, they refer to the text of
+        the last call of this method. Raises as `text` does."""
+
+    def last_text(self) -> memoryview:
+        """What the last call wrote, not copied. Until it is released, the other methods raise BufferError."""
 
     def anchors(self) -> bytes:
         """Where the values of the last text begin: `at`, `slot` and a hash of the value, 32 bits each."""

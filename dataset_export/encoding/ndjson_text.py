@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -42,13 +43,25 @@ def is_built() -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a gzip member: its bytes, and the CRC-32 and the bytes of its text."""
+
+    packed: bytes
+    crc: int
+    text_size: int
+
+
 class Pieces:
     """Makes pieces of gzip members: `gzip_member.HEADER`, pieces and `gzip_end` are a member. The same rows in the same
     order make the same pieces. Not for use by several threads at once.
 
-    Both methods return the piece and its text, and raise UnsupportedTable for a value that JSON cannot express."""
+    Both methods raise UnsupportedTable for a value that JSON cannot express."""
 
     def __init__(self, schema: pa.Schema) -> None:
+        from isal import isal_zlib
+
+        self._zlib = isal_zlib
         self._writer = native_writer(schema)
         self._gzip = GzipMaker()
 
@@ -57,21 +70,23 @@ class Pieces:
         """True when the compiled writer makes them."""
         return self._writer is not None
 
-    def next(self, rows: pa.RecordBatch) -> tuple[bytes, bytes]:
+    def next(self, rows: pa.RecordBatch) -> Piece:
         """A piece that is smaller for what the one before it has, and needs that before it."""
         return self._made(rows, alone=False)
 
-    def alone(self, rows: pa.RecordBatch) -> tuple[bytes, bytes]:
+    def alone(self, rows: pa.RecordBatch) -> Piece:
         """A piece that needs no other one."""
         return self._made(rows, alone=True)
 
-    def _made(self, rows: pa.RecordBatch, *, alone: bool) -> tuple[bytes, bytes]:
+    def _made(self, rows: pa.RecordBatch, *, alone: bool) -> Piece:
         if self._writer is not None:
             # Where it has no text, arrow-rs has one, or the column is named.
             with suppress(ValueError, OverflowError):
-                return self._writer.deflated(rows.__arrow_c_array__()[1], 0, rows.num_rows, alone)
+                packed = self._writer.deflated(rows.__arrow_c_array__()[1], 0, rows.num_rows, alone)
+                with self._writer.last_text() as text:
+                    return Piece(packed, self._zlib.crc32(text), text.nbytes)
         text = text_by_arrow_rs(rows)
-        return self._gzip.piece(text), text
+        return Piece(self._gzip.piece(text), self._zlib.crc32(text), len(text))
 
 
 def text_by_arrow_rs(rows: pa.RecordBatch) -> bytes:

@@ -10,22 +10,23 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from dataset_export.encoding.conform import plain_schema
 from dataset_export.encoding.gzip_member import HEADER, GzipMaker, gzip_end
-from dataset_export.encoding.ndjson_text import Pieces, native_writer, text_by_arrow_rs
+from dataset_export.encoding.ndjson_text import Piece, Pieces, native_writer, text_by_arrow_rs
 from dataset_export_tests.encoding.tables import tables
 from dataset_export_tests.encoding.test_ndjson_text import needs_native
 
 TABLES = tables().filter(lambda table: table.num_rows > 0)
 
 
-def text_in(pieces: list[tuple[bytes, bytes]]) -> bytes:
+def text_in(pieces: list[Piece]) -> bytes:
     """What a reader finds in a member of the pieces."""
-    text = b"".join(text for _, text in pieces)
-    member = HEADER + b"".join(packed for packed, _ in pieces) + gzip_end(zlib.crc32(text), len(text))
-    assert gzip.decompress(member) == text
-    return text
+    crc = size = 0
+    for piece in pieces:
+        crc, size = isal_zlib.crc32_combine(crc, piece.crc, piece.text_size), size + piece.text_size
+    return gzip.decompress(HEADER + b"".join(piece.packed for piece in pieces) + gzip_end(crc, size))
 
 
 def batch_of(table: pa.Table) -> pa.RecordBatch:
@@ -37,13 +38,15 @@ def batch_of(table: pa.Table) -> pa.RecordBatch:
 def test_pieces_are_a_member(table: pa.Table, cuts: list[tuple[int, int, bool]]) -> None:
     batch = batch_of(table)
     pieces = Pieces(batch.schema)
-    found: list[tuple[bytes, bytes]] = []
+    found: list[Piece] = []
+    expected: list[bytes] = []
     for first, rows, alone in cuts:
         some = batch.slice(min(first, batch.num_rows - 1), rows)
         if some.num_rows:
             # Alone it may stand anywhere; what needs the piece before it stands behind that.
             found.append(pieces.alone(some) if alone else pieces.next(some))
-    text_in(found)
+            expected.append(text_by_arrow_rs(some))
+    assert text_in(found) == b"".join(expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -81,12 +84,17 @@ def rows_of(kind: str, count: int, seed: int = 1) -> pa.RecordBatch:
         return pa.record_batch({"b": [random.randbytes(60) for _ in range(count)]})
     if kind == "runs":
         return pa.record_batch({"s": ["a" * (number % 3000) for number in numbers], "n": [None] * count})
+    if kind == "digests, then words":
+        digests = [random.randbytes(16).hex() for _ in range(count // 4)]
+        return pa.record_batch(
+            {"s": digests + [" ".join(random.choices(WORDS, k=5)) for _ in range(count - len(digests))]}
+        )
     if kind == "tiny":
         return pa.record_batch({"n": pa.array([number % 2 for number in numbers], pa.int8())})
     return pa.record_batch({"s": ["".join(random.choices("ab", k=number % 50)) for number in numbers]})
 
 
-KINDS = ["like a warehouse", "nested", "noise", "runs", "tiny", "letters"]
+KINDS = ["like a warehouse", "nested", "noise", "runs", "digests, then words", "tiny", "letters"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,19 +121,19 @@ def test_a_value_of_megabytes() -> None:
 
 
 @needs_native
-@pytest.mark.parametrize("kind", ["like a warehouse", "nested", "runs"])
+@pytest.mark.parametrize("kind", ["like a warehouse", "nested", "runs", "digests, then words"])
 def test_it_is_no_larger_than_by_isal(kind: str) -> None:
     batch = rows_of(kind, 20_000)
-    packed, text = Pieces(batch.schema).alone(batch)
+    packed, text = Pieces(batch.schema).alone(batch).packed, text_by_arrow_rs(batch)
     print(f"{kind}: {len(packed)}, isal {len(GzipMaker().piece(text))}, zlib 6 {len(zlib.compress(text, 6))}")
     assert len(packed) <= len(GzipMaker().piece(text))
 
 
 @needs_native
 def test_noise_takes_little_more_than_it_has() -> None:
-    packed, text = Pieces(rows_of("noise", 1).schema).alone(rows_of("noise", 5000))
+    piece = Pieces(rows_of("noise", 1).schema).alone(rows_of("noise", 5000))
     # Base64 has 6 bits in a byte.
-    assert len(packed) < len(text) * 0.8
+    assert len(piece.packed) < piece.text_size * 0.8
 
 
 @needs_native
@@ -133,7 +141,7 @@ def test_a_piece_refers_to_the_one_before_it() -> None:
     random = Random(5)
     batch = pa.record_batch({"s": [random.randbytes(8000).hex()]})
     pieces = Pieces(batch.schema)
-    first, again, alone = (pieces.next(batch)[0], pieces.next(batch)[0], pieces.alone(batch)[0])
+    first, again, alone = (pieces.next(batch).packed, pieces.next(batch).packed, pieces.alone(batch).packed)
     assert len(again) < len(first) / 2
     assert first == alone
 
@@ -154,7 +162,28 @@ class _Refusing:
     def __init__(self, writer: Any, refused: set[int]) -> None:
         self._writer, self._refused, self._calls = writer, refused, 0
 
-    def deflated(self, array: object, first: int, rows: int, alone: bool) -> tuple[bytes, bytes]:
+    def deflated(self, array: object, first: int, rows: int, alone: bool) -> bytes:
         self._calls += 1
         rows = rows + 1 if self._calls - 1 in self._refused else rows  # more than there are
         return self._writer.deflated(array, first, rows, alone)
+
+    def last_text(self) -> memoryview:
+        return self._writer.last_text()
+
+
+@needs_native
+def test_text_that_is_looked_at_does_not_change() -> None:
+    batch = pa.record_batch({"n": [1, 2, 3]})
+    array = batch.__arrow_c_array__()[1]
+    writer = native_writer(batch.schema)
+    assert writer is not None
+    assert bytes(writer.last_text()) == b""
+    writer.deflated(array, 0, 2, False)
+    with writer.last_text() as text, writer.last_text() as again:
+        for call in (lambda: writer.deflated(array, 0, 1, True), lambda: writer.text(array, 0, 1), writer.anchors):
+            with pytest.raises(BufferError, match="in use"):
+                call()
+        assert text.readonly
+        assert text == again == b'{"n":1}\n{"n":2}\n'
+    writer.deflated(array, 2, 1, False)
+    assert bytes(writer.last_text()) == b'{"n":3}\n'

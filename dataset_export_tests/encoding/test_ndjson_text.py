@@ -185,10 +185,7 @@ def test_no_byte_beside_the_buffers_is_touched(tmp_path: Path) -> None:
 
 def main(module: str) -> None:
     """Compare with the module of that file in the place of the one that is installed."""
-    from dataset_export_tests.encoding.test_json_floats import (
-        test_s6_floats_are_written_as_by_arrow_rs,
-        test_s6_what_is_not_a_number_is_absent,
-    )
+    from dataset_export_tests.encoding import test_json_floats, test_ndjson_pieces
 
     name = "dataset_export.encoding.ndjson_native"
     spec: Any = importlib.util.spec_from_file_location(name, module)
@@ -198,8 +195,13 @@ def main(module: str) -> None:
     test_both_write_the_same()
     test_types_that_are_rare()
     test_decimals()
-    test_s6_floats_are_written_as_by_arrow_rs()
-    test_s6_what_is_not_a_number_is_absent()
+    test_json_floats.test_s6_floats_are_written_as_by_arrow_rs()
+    test_json_floats.test_s6_what_is_not_a_number_is_absent()
+    test_ndjson_pieces.test_pieces_are_a_member()
+    for kind in test_ndjson_pieces.KINDS:
+        test_ndjson_pieces.test_large_pieces_and_many_of_them(kind, 700)
+    test_ndjson_pieces.test_a_value_of_megabytes()
+    test_ndjson_pieces.test_text_that_is_looked_at_does_not_change()
     test_arrays_that_are_not_as_the_schema_says_are_refused()
     print("same")
 

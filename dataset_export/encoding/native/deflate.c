@@ -1,10 +1,11 @@
 /* Where ordinary deflate looks at every byte for something like it in the last 32 KB, this one mostly knows: the row before has the
  * same names, and the last row with the same value of a column has that, too. Two looks at the start of a value instead of one at
  * each byte make it fast, and a short distance takes fewer bits than a far one, which makes it small. Only long values are searched
- * as usual.
+ * as usual, and only as long as that pays for their column: those of digests have nothing in common.
  */
 #include "deflate.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,13 @@ enum {
     BLOCK = 1 << 19,                      /* bytes of text of a block, about */
     SEQUENCES = 1 << 15,
     LONG_VALUE = 12,                      /* bytes that are worth a search */
+    END_OF_VALUE = 3,                     /* bytes that are searched of a value that is not worth more */
+    MOST_COST = 32,                       /* bytes of a value that count: a single one that has nothing in common tells little */
     SUMMED = 24,                          /* bytes whose prices are added up; more are estimated */
 };
 
 /* Prices are in eighths of a bit. */
-enum { BIT = 8, TYPICAL_LITERAL = 34, TYPICAL_MATCH = 9 * BIT, LEAST_GAIN = 2 * BIT };
+enum { BIT = 8, TYPICAL_LITERAL = 34, TYPICAL_MATCH = 9 * BIT, LEAST_GAIN = 2 * BIT, LEAST_WORTH = -64 * BIT, MOST_WORTH = 512 * BIT };
 
 /* Literals and the match after them. */
 typedef struct { uint32_t literals; uint16_t length, distance; } Sequence;
@@ -38,6 +41,7 @@ struct Deflate {
     uint32_t place;                       /* of the next byte of text in all of it, modulo 2^32 */
     uint32_t slots[SLOTS];                /* where a column was last */
     uint32_t values[1 << VALUE_BITS];     /* where a value of a column was last */
+    int32_t worth[SLOTS];                 /* what searches saved in a column, less what they cost */
     uint32_t words[1 << WORD_BITS];       /* where so many bytes of a long value were last */
     uint16_t literal_prices[256], length_prices[LONGEST + 1], distance_prices[DISTANCES];
     uint8_t length_codes[LONGEST + 1], near_codes[256], far_codes[256];
@@ -68,7 +72,7 @@ static const uint8_t distance_extras[30] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4, 
                                             6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
 static void add_match(Call *, uint32_t at, Match);
-static void search(Call *, uint32_t end, Match after);
+static void search(Call *, uint32_t end, Match after, uint32_t column);
 static void end_block(Call *, uint32_t at);
 static Match match_at(const Call *, uint32_t at, uint32_t place);
 static uint32_t begin_sooner(const Call *, uint32_t at, Match *);
@@ -79,10 +83,12 @@ size_t deflate_text(Deflate *self, const Text *text, size_t history, uint8_t *ou
     uint32_t first = (uint32_t)history, end = (uint32_t)text->size;
     Call call = {.self = self, .bits = {out, 0, 0}, .text = text->bytes, .end = end, .base = self->place - first,
                  .block = first, .matched = first, .done = first};
+    uint32_t column = 0;
     for (size_t i = 0; i < text->count && text->anchors[i].at < end; i++) {
         Anchor anchor = text->anchors[i];
-        uint32_t at = anchor.at;
-        uint32_t *slot = &self->slots[anchor.slot % SLOTS];
+        uint32_t at = anchor.at, column_before = column;
+        column = anchor.slot % SLOTS;
+        uint32_t *slot = &self->slots[column];
         uint32_t *value = &self->values[(anchor.value * UINT32_C(2654435761)) >> (32 - VALUE_BITS)];
         uint32_t row_before = *slot, same_value = *value;
         *slot = *value = call.base + at;
@@ -100,10 +106,10 @@ size_t deflate_text(Deflate *self, const Text *text, size_t history, uint8_t *ou
             continue;
         }
         if (about(self, other) > about(self, match)) match = other;
-        if (at - call.done > LONG_VALUE) search(&call, at, match);
+        if (at - call.done > LONG_VALUE) search(&call, at, match, column_before);
         if (call.done <= at && match.length >= SHORTEST && about(self, match) > 0) add_match(&call, begin_sooner(&call, at, &match), match);
     }
-    if (end - call.done > LONG_VALUE) search(&call, end, (Match){0, 1});
+    if (end - call.done > LONG_VALUE) search(&call, end, (Match){0, 1}, column);
     end_block(&call, end);
     self->place += end - first;
     /* An empty stored block ends at a whole byte. */
@@ -209,13 +215,18 @@ static int gain_of(const Call *call, uint32_t at, Match *match, uint32_t end, Ma
     return gain_of_cut;
 }
 
-/* Look for matches from the end of the last one to `end`, byte by byte. */
-static void search(Call *call, uint32_t end, Match after) {
+/* Look for matches from the end of the last one to `end`, byte by byte. Of what is in a column where that does not pay, the end only,
+ * and now and then all of it. */
+static void search(Call *call, uint32_t end, Match after, uint32_t column) {
     Deflate *self = call->self;
     const uint8_t *text = call->text;
-    uint32_t last = call->end < 8 ? 0 : call->end - 8;
+    uint32_t last = call->end < 8 ? 0 : call->end - 8, at = call->done, before_end = end - END_OF_VALUE;
     if (end < last) last = end;
-    for (uint32_t at = call->done; at < last;) {
+    int32_t *worth = &self->worth[column];
+    bool is_whole = *worth >= LEAST_WORTH || ++*worth % 16 == 0;
+    if (!is_whole) at = before_end;
+    int64_t gained = *worth - (int64_t)(end - at < MOST_COST ? end - at : MOST_COST);
+    while (at < last) {
         uint64_t word = word_at(text + at);
         uint32_t *known = &self->words[hash_of(word)];
         uint32_t place = *known, distance = call->base + at - place;
@@ -223,7 +234,9 @@ static void search(Call *call, uint32_t end, Match after) {
         if (distance - 1 < DEFLATE_WINDOW && distance <= at && word == word_at(text + at - distance)) {
             Match match = match_at(call, at, place);
             uint32_t start = begin_sooner(call, at, &match);
-            if (gain_of(call, start, &match, end, after) > LEAST_GAIN) {
+            int gain = gain_of(call, start, &match, end, after);
+            if (gain > LEAST_GAIN) {
+                if (at < before_end) gained += gain;
                 add_match(call, start, match);
                 for (uint32_t i = at + 1; i < call->done && i < last; i++)
                     self->words[hash_of(word_at(text + i))] = call->base + i;
@@ -233,6 +246,7 @@ static void search(Call *call, uint32_t end, Match after) {
         }
         at++;
     }
+    if (is_whole) *worth = gained < -MOST_WORTH ? -MOST_WORTH : gained > MOST_WORTH ? MOST_WORTH : (int32_t)gained;
 }
 
 static void add_match(Call *call, uint32_t at, Match match) {
@@ -392,6 +406,7 @@ Deflate *deflate_new(void) {
 void deflate_reset(Deflate *self) {
     memset(self->slots, 0, sizeof self->slots);
     memset(self->values, 0, sizeof self->values);
+    memset(self->worth, 0, sizeof self->worth);
     memset(self->words, 0, sizeof self->words);
     /* So that place 0, which all of them have now, is out of reach. */
     self->place = 2 * DEFLATE_WINDOW;

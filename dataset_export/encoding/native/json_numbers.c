@@ -6,6 +6,10 @@ static const char PAIRS[] =
     "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
     "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
+static const uint64_t POWERS[] = {
+    1u, 10u, 100u, 1000u, 10000u, 100000u, 1000000u, 10000000u, 100000000u, 1000000000u,
+};
+
 static void pair(uint8_t *to, unsigned value) { memcpy(to, PAIRS + 2 * value, 2); }
 
 static unsigned digits_of(uint64_t value) {
@@ -62,6 +66,12 @@ uint8_t *decimal_text(uint8_t *to, uint64_t low, int64_t high, int scale) {
         low = 0 - low;
         top = ~top + (low == 0);
     }
+    if (!top && 0 < scale && scale < (int)(sizeof POWERS / sizeof *POWERS)) {
+        to = unsigned_text(to, low / POWERS[scale]);
+        *to++ = '.';
+        fixed_digits(to, low % POWERS[scale], (unsigned)scale);
+        return to + scale;
+    }
     uint8_t digits[64];
     unsigned count = 0;
     if (!top) {
@@ -114,9 +124,8 @@ uint8_t *date_text(uint8_t *to, int64_t days) {
     month = month < 10 ? month + 3 : month - 9;
     int64_t year = (int64_t)of_era + era * 400 + (month <= 2);
     if (year < 0 || year > 9999) *to++ = year < 0 ? '-' : '+';
-    uint64_t positive = (uint64_t)(year < 0 ? -year : year);
-    unsigned digits = digits_of(positive);
-    if (digits < 4) digits = 4;
+    uint32_t positive = (uint32_t)(year < 0 ? -year : year);
+    unsigned digits = positive < 10000 ? 4 : digits_of(positive);
     fixed_digits(to, positive, digits);
     to += digits;
     to[0] = '-';

@@ -61,10 +61,25 @@ int string(Text *out, const uint8_t *from, size_t size) {
     uint8_t *to = out->bytes + out->size;
     size_t at = 0;
     uint64_t word;
-    for (; size - at >= 8; at += 8) {
+    for (; size - at > 8; at += 8) {
         memcpy(&word, from + at, 8);
         if (has_escaped(word)) goto rest;
         memcpy(to + at, &word, 8);
+    }
+    /* The last bytes at once, together with some before them. */
+    if (size >= 8) {
+        memcpy(&word, from + size - 8, 8);
+        if (has_escaped(word)) goto rest;
+        memcpy(to + size - 8, &word, 8);
+        at = size;
+    } else if (size >= 4) {
+        uint32_t first, last;
+        memcpy(&first, from, 4);
+        memcpy(&last, from + size - 4, 4);
+        if (has_escaped((uint64_t)last << 32 | first)) goto rest;
+        memcpy(to, &first, 4);
+        memcpy(to + size - 4, &last, 4);
+        at = size;
     }
     for (; at < size; at++) {
         if (is_escaped(from[at])) goto rest;

@@ -15,8 +15,10 @@ typedef struct {
     JsonText *json;
     Deflate *deflate;
     Text text;
+    size_t history;         /* bytes of the text that were there before the last call */
     bool is_compressed;     /* the text: its end is the history of what comes next */
     bool is_busy;
+    Py_ssize_t views;       /* of the text */
     uint8_t *packed;
     size_t packed_room;
 } Writer;
@@ -68,7 +70,8 @@ static PyObject *raised(int error) {
 
 static bool is_free(const Writer *self) {
     if (self->is_busy) PyErr_SetString(PyExc_RuntimeError, "another thread is using this writer");
-    return !self->is_busy;
+    else if (self->views) PyErr_SetString(PyExc_BufferError, "the last text of this writer is still in use");
+    return !self->is_busy && !self->views;
 }
 
 static PyObject *writer_text(PyObject *object, PyObject *arguments) {
@@ -81,7 +84,7 @@ static PyObject *writer_text(PyObject *object, PyObject *arguments) {
     int error;
     self->is_busy = true;
     self->is_compressed = false;
-    self->text.size = self->text.count = 0;
+    self->text.size = self->text.count = self->history = 0;
     Py_BEGIN_ALLOW_THREADS
     error = json_text_write(self->json, batch, first, rows, &self->text);
     Py_END_ALLOW_THREADS
@@ -119,20 +122,34 @@ static PyObject *writer_deflated(PyObject *object, PyObject *arguments) {
     const struct ArrowArray *batch = PyCapsule_GetPointer(capsule, "arrow_array");
     if (!batch || !is_free(self)) return NULL;
     int error;
-    size_t history, packed = 0;
+    size_t packed = 0;
     self->is_busy = true;
     Py_BEGIN_ALLOW_THREADS
-    history = keep_history(self, is_alone);
+    self->history = keep_history(self, is_alone);
     error = json_text_write(self->json, batch, first, rows, &self->text);
-    if (error == JSON_TEXT_DONE) error = make_room(self, deflate_bound(self->text.size - history));
-    if (error == JSON_TEXT_DONE) packed = deflate_text(self->deflate, &self->text, history, self->packed);
+    if (error == JSON_TEXT_DONE) error = make_room(self, deflate_bound(self->text.size - self->history));
+    if (error == JSON_TEXT_DONE) packed = deflate_text(self->deflate, &self->text, self->history, self->packed);
     Py_END_ALLOW_THREADS
     self->is_compressed = error == JSON_TEXT_DONE;
     self->is_busy = false;
     if (error != JSON_TEXT_DONE) return raised(error);
-    return Py_BuildValue("y#y#", self->packed, (Py_ssize_t)packed, self->text.bytes + history,
-                         (Py_ssize_t)(self->text.size - history));
+    return PyBytes_FromStringAndSize((const char *)self->packed, (Py_ssize_t)packed);
 }
+
+static int writer_view(PyObject *object, Py_buffer *view, int flags) {
+    Writer *self = (Writer *)object;
+    if (self->is_busy) {
+        PyErr_SetString(PyExc_BufferError, "another thread is using this writer");
+        return -1;
+    }
+    /* Without text there is no memory either, and a view has to have some. */
+    void *text = self->text.bytes ? self->text.bytes + self->history : (void *)"";
+    if (PyBuffer_FillInfo(view, object, text, (Py_ssize_t)(self->text.size - self->history), 1, flags)) return -1;
+    self->views++;
+    return 0;
+}
+
+static void writer_release(PyObject *object, Py_buffer *Py_UNUSED(view)) { ((Writer *)object)->views--; }
 
 static PyObject *writer_anchors(PyObject *object, PyObject *Py_UNUSED(none)) {
     Writer *self = (Writer *)object;
@@ -140,15 +157,19 @@ static PyObject *writer_anchors(PyObject *object, PyObject *Py_UNUSED(none)) {
     return PyBytes_FromStringAndSize((const char *)self->text.anchors, (Py_ssize_t)(self->text.count * sizeof(Anchor)));
 }
 
+static PyObject *writer_last_text(PyObject *object, PyObject *Py_UNUSED(none)) { return PyMemoryView_FromObject(object); }
+
 static PyMethodDef writer_methods[] = {
     {"text", writer_text, METH_VARARGS, "Rows of an array as NDJSON."},
-    {"deflated", writer_deflated, METH_VARARGS, "Rows of an array as NDJSON, compressed and plain."},
+    {"deflated", writer_deflated, METH_VARARGS, "Rows of an array as NDJSON, compressed."},
+    {"last_text", writer_last_text, METH_NOARGS, "What the last call wrote, not copied."},
     {"anchors", writer_anchors, METH_NOARGS, "Those of the last text: at, slot and value, 32 bits each."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_new, writer_new}, {Py_tp_dealloc, writer_dealloc}, {Py_tp_methods, writer_methods}, {0, NULL},
+    {Py_tp_new, writer_new}, {Py_tp_dealloc, writer_dealloc}, {Py_tp_methods, writer_methods},
+    {Py_bf_getbuffer, writer_view}, {Py_bf_releasebuffer, writer_release}, {0, NULL},
 };
 
 static PyType_Spec writer_spec = {
