@@ -14,7 +14,7 @@ NATIVE := hatch_build.py $(wildcard dataset_export/encoding/native/*.[ch])
 # A worker for each core, with test servers of its own.
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo ui test servers test-slow soak soak-short test-failed check check-assets bench bench-destinations bench-planning format lock clean help
+.PHONY: demo ui test servers test-slow soak soak-short test-failed check check-assets bench bench-destinations bench-planning bench-rewrites format lock clean help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -61,6 +61,9 @@ bench-destinations: $(DEV) ## Compare uploads to every kind of destination with 
 
 bench-planning: $(DEV) ## Measure planning of tables of 1,000 versions and 100,000 files (about a minute).
 	$(BIN)/python -m benchmarks.planning
+
+bench-rewrites: $(DEV) ## Measure increments of tables of 100 M rows that were rewritten (about three minutes, 7 GB of disk).
+	$(BIN)/python -m benchmarks.rewrites
 
 format: $(DEV) ## Format and fix what can be fixed.
 	$(BIN)/ruff format .

@@ -1,20 +1,26 @@
-"""Digests of rows on the local disk, in pieces small enough for memory: equal digests are in the same piece."""
+"""Digests of rows on the local disk, in pieces small enough for memory: equal digests are in the same piece. One row that is
+there very many times is the same digest as often, and its piece as large."""
 
 from __future__ import annotations
 
 import errno
+import io
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
+from dataset_export.encoding.row_digests import WORD_BYTES
 from dataset_export.errors import StorageFull
 
 if TYPE_CHECKING:
     import numpy as np
 
-PIECE_BITS = 6
-"""Of a digest, by which it is put into a piece: of a hundred million rows, each of the 64 has one and a half million."""
+FILE_BITS = 6
+"""Of a digest, by which it is put into one of 64 files."""
+
+PIECE_ROWS = 1 << 19
+"""A file with more rows is read in pieces by further bits, once for each of them: so many rows in one, about."""
 
 BUFFERED_ROWS = 1 << 18
 """Rows that are sorted into pieces at a time."""
@@ -25,8 +31,8 @@ class DigestSpill:
     nothing stays of a process that dies. Raises StorageFull when there is no room."""
 
     def __init__(self) -> None:
-        self._removed = _Pieces(words=2)
-        self._added = _Pieces(words=3)
+        self._removed = _Rows(words=2)
+        self._added = _Rows(words=3)
 
     def removed(self, digests: np.ndarray) -> None:
         """Take in digests of removed rows."""
@@ -43,8 +49,12 @@ class DigestSpill:
         """Piece by piece the digests of removed rows, those of added rows, and the numbers of the latter, which rise."""
         import numpy as np
 
-        for removed, added in zip(self._removed.read(), self._added.read(), strict=True):
-            yield removed, added[:2], added[2].astype(np.int64)
+        for number in range(1 << FILE_BITS):
+            rows = max(self._removed.rows_in(number), self._added.rows_in(number))
+            bits = (max(0, rows - 1) // PIECE_ROWS).bit_length()
+            for piece in range(1 << bits):
+                removed, added = (one.read(number, bits, piece) for one in (self._removed, self._added))
+                yield removed, added[:2], added[2].astype(np.int64)
 
     def close(self) -> None:
         """Drop the files."""
@@ -52,15 +62,15 @@ class DigestSpill:
         self._added.close()
 
 
-class _Pieces:
-    """Rows of `words` 64-bit words, by the first bits of the second word."""
+class _Rows:
+    """Rows of `words` 64-bit words, in files by the first bits of the second word."""
 
     def __init__(self, words: int) -> None:
         self._words = words
         self._waiting: list[np.ndarray] = []
         self._waiting_rows = 0
         with _disk():
-            self._files: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in range(1 << PIECE_BITS)]  # noqa: SIM115
+            self._files: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in range(1 << FILE_BITS)]  # noqa: SIM115
 
     def write(self, rows: np.ndarray) -> None:
         self._waiting.append(rows)
@@ -68,15 +78,27 @@ class _Pieces:
         if self._waiting_rows >= BUFFERED_ROWS:
             self._flush()
 
-    def read(self) -> Iterator[np.ndarray]:
+    def rows_in(self, number: int) -> int:
+        """Of a file."""
+        self._flush()
+        with _disk():
+            return self._files[number].seek(0, io.SEEK_END) // (WORD_BYTES * self._words)
+
+    def read(self, number: int, bits: int, piece: int) -> np.ndarray:
+        """Of a file, the rows that have this number in the `bits` after those that it was chosen by."""
         import numpy as np
 
-        self._flush()
-        for file in self._files:
-            with _disk():
-                file.seek(0)
-                data = file.read()
-            yield np.ascontiguousarray(np.frombuffer(data, np.uint64).reshape(-1, self._words).T)
+        found = [np.empty((0, self._words), np.uint64)]
+        file = self._files[number]
+        with _disk():
+            file.seek(0)
+            while data := file.read(WORD_BYTES * self._words * BUFFERED_ROWS):
+                rows = np.frombuffer(data, np.uint64).reshape(-1, self._words)
+                if bits:
+                    left = rows[:, 1] << np.uint64(FILE_BITS)
+                    rows = rows[left >> np.uint64(64 - bits) == piece]
+                found.append(rows)
+        return np.ascontiguousarray(np.concatenate(found).T)
 
     def close(self) -> None:
         self._waiting = []
@@ -92,9 +114,9 @@ class _Pieces:
             return
         rows = np.concatenate(self._waiting, axis=1)
         self._waiting, self._waiting_rows = [], 0
-        piece = (rows[1] >> np.uint64(64 - PIECE_BITS)).astype(np.uint8)
+        piece = (rows[1] >> np.uint64(64 - FILE_BITS)).astype(np.uint8)
         order = np.argsort(piece, kind="stable")
-        bounds = np.searchsorted(piece[order], np.arange((1 << PIECE_BITS) + 1))
+        bounds = np.searchsorted(piece[order], np.arange((1 << FILE_BITS) + 1))
         sorted_rows = np.ascontiguousarray(rows[:, order].T)
         with _disk():
             for file, start, end in zip(self._files, bounds[:-1], bounds[1:], strict=True):

@@ -105,9 +105,9 @@ def test_rows_that_were_there_before_count_as_carried_over_and_not_as_excluded()
 
 
 @settings(max_examples=60, deadline=None)
-@given(pools(), st.integers(1, 3), st.integers(1, 4))
+@given(pools(), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
 def test_the_disk_gives_what_memory_gives(
-    drawn: tuple[pa.Table, list[int], list[int], list[int]], batch_rows: int, buffered: int
+    drawn: tuple[pa.Table, list[int], list[int], list[int]], batch_rows: int, buffered: int, piece_rows: int
 ) -> None:
     pool, first, second, removed = drawn
     files = [source(pool.take(pa.array(rows, pa.int64()))) for rows in (first, second, removed)]
@@ -122,7 +122,8 @@ def test_the_disk_gives_what_memory_gives(
     with (
         mock.patch.object(net_new, "IN_MEMORY", 0),
         mock.patch.object(digest_spill, "BUFFERED_ROWS", buffered),
-        mock.patch.object(digest_spill, "PIECE_BITS", 2),
+        mock.patch.object(digest_spill, "FILE_BITS", 2),
+        mock.patch.object(digest_spill, "PIECE_ROWS", piece_rows),
         mock.patch.object(parquet_input, "BATCH_ROWS", batch_rows),
     ):
         assert difference() == expected
