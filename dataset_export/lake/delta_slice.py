@@ -21,21 +21,17 @@ files from the log is left, and the states themselves are compared: files live a
 only. That is always right and may read all that compaction touched.
 
 *Deletion vectors* make of one file several sets of rows, told apart by (path, vector). A file that counts with +1 under one
-vector and with -1 under another has changed by the rows that are in one vector only: those that only the later one has
-are removed, those that only the earlier one has are back (a restore). Only these are read, never the whole file twice.
+vector and with -1 under another has changed by the rows that are in one vector only; see `changed_rows`.
 
 Removed files must exist physically for the comparison, and appended files that were compacted must too. Delta keeps
 both for the table's retention time after the commit that removed them; `open` tells when a vacuum was faster.
 """
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
+from dataset_export.lake.changed_rows import Marked, back_and_gone
 from dataset_export.lake.deletion_vectors import vector_of
-from dataset_export.lake.delta_log import READERS
 from dataset_export.lake.signed_changes import Changes, Commit, Files, key_of, sharing_rows
 from dataset_export.lake.table import Slice, SourceFile
 
@@ -80,38 +76,14 @@ def slice_between(
 
 def _difference(before: Files, after: Files, deleted_rows: DeletedRows) -> tuple[list[SourceFile], list[SourceFile]]:
     """What is in `after` and not in `before`, and the other way round, by files or by rows of them."""
-    changed = [path for path in after if path in before and after[path].deletes != before[path].deletes]
+    both = [(_marked(before[path]), _marked(file)) for path, file in after.items() if path in before]
+    back, gone = back_and_gone(both, lambda file: deleted_rows(file.deletes or ""))
     added = [file for path, file in after.items() if path not in before]
     removed = [file for path, file in before.items() if path not in after]
-    both = [path for path in changed if before[path].deletes and after[path].deletes]
-    with ThreadPoolExecutor(READERS) as pool:
-        parts = list(
-            pool.map(partial(_changed_rows, deleted_rows), [before[p] for p in both], [after[p] for p in both])
-        )
-    for back, gone in parts:
-        added += [back] if back.rows else []
-        removed += [gone] if gone.rows else []
-    for path in changed:
-        old, new = before[path], after[path]
-        if old.deletes is None:
-            removed.append(_only(old, new))
-        elif new.deletes is None:
-            added.append(_only(new, old))
-    return added, removed
+    return added + back, removed + gone
 
 
-def _only(file: SourceFile, other: SourceFile) -> SourceFile:
-    """Of a file without deleted rows, those that `other` has deleted."""
-    return replace(file, only=other.deletes, rows=vector_of(other.deletes or "").rows)
-
-
-def _changed_rows(deleted_rows: DeletedRows, old: SourceFile, new: SourceFile) -> tuple[SourceFile, SourceFile]:
-    """Rows of one file that are back, and those that are gone, by its vectors of before and after."""
-    import numpy as np
-
-    earlier, later = deleted_rows(old.deletes or ""), deleted_rows(new.deletes or "")
-    kept = len(np.intersect1d(earlier, later, assume_unique=True))
-    return (
-        replace(new, only=old.deletes, rows=len(earlier) - kept),
-        replace(old, only=new.deletes, rows=len(later) - kept),
-    )
+def _marked(file: SourceFile) -> Marked:
+    if file.deletes is None:
+        return Marked(file, frozenset(), 0)
+    return Marked(file, frozenset({file.deletes}), vector_of(file.deletes).rows)

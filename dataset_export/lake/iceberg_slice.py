@@ -14,18 +14,17 @@ pyiceberg's own incremental scan passes over every snapshot that is no append, a
 When that does not do, the states themselves are compared, which is right for any two snapshots and may read all that
 compaction touched; manifests that both have are not read. It is done when
 
-* delete files came or went in between: a file that both states have then counts with the rows that only the later deletes
-  mark (removed) and those that only the earlier ones mark (back again), never whole; manifests that both have are read as
-  far as the partitions of those delete files go;
+* delete files came or went in between: a file that both states have then counts with the rows that only some deletes mark
+  (`changed_rows`), never whole; manifests that both have are read as far as the partitions of those delete files go;
 * `lower` is no ancestor of `upper`, since `main` was rolled back after `lower` was exported;
 * snapshots in between have expired, or a file counts twice.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from dataset_export.lake.changed_rows import Marked, back_and_gone
 from dataset_export.lake.iceberg_columns import admits, exact_partitions
 from dataset_export.lake.iceberg_deletes import key_of, target_of
 from dataset_export.lake.iceberg_history import number_of
@@ -104,17 +103,15 @@ def _by_states(state: State, before: "Snapshot", after: "Snapshot") -> tuple[Fil
     new = state.data_entries(one for one in later if one.manifest_path not in shared - touched)
     added = [state.file(entry, after) for path, entry in new.items() if path not in old]
     removed = [state.file(entry, before) for path, entry in old.items() if path not in new]
-    for path in old.keys() & new.keys():
-        earlier_keys, later_keys = (
-            {key_of(one) for one in state.delete_files(snapshot).applying(target_of(entry))}
-            for snapshot, entry in ((before, old[path]), (after, new[path]))
-        )
-        was, now = state.file(old[path], before), state.file(new[path], after)
-        if later_keys - earlier_keys:
-            removed.append(replace(was, only=now.deletes, rows=None))
-        if earlier_keys - later_keys:
-            added.append(replace(now, only=was.deletes, rows=None))
-    return added, removed
+    both = [(_marked(state, old[path], before), _marked(state, new[path], after)) for path in new if path in old]
+    back, gone = back_and_gone(both, lambda file: state.deleted_rows(file, file.deletes or ""))
+    return added + back, removed + gone
+
+
+def _marked(state: State, entry: Entry, snapshot: "Snapshot") -> Marked:
+    file = state.file(entry, snapshot)
+    marks = state.delete_files(snapshot).applying(target_of(entry))
+    return Marked(file, frozenset(map(key_of, marks)), None if file.rows is None else entry.rows - file.rows)
 
 
 def _touched(

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyiceberg.manifest import DataFileContent, FileFormat, ManifestContent
@@ -160,14 +161,16 @@ def test_rewritten_delete_files_change_nothing(iceberg: IcebergBuilder) -> None:
     assert iceberg.state(5).total() == 4
 
 
-def vector(iceberg: IcebergBuilder, path: str, positions: list[int]) -> Entry:
+def vector(
+    iceberg: IcebergBuilder, path: str, positions: list[int], name: str = "deletes.puffin", sequence: int = 9
+) -> Entry:
     """A deletion vector in a file of its own, as an entry of a manifest of format version 3."""
     bitmap = bytes.fromhex("d1d33964") + BitMap64(positions).serialize()
     blob = len(bitmap).to_bytes(4, "big") + bitmap + zlib.crc32(bitmap).to_bytes(4, "big")
-    file = iceberg.folder / "deletes.puffin"
+    file = iceberg.folder / name
     file.write_bytes(b"PFA1" + blob + b"PFA1")
     return Entry(
-        Status.ADDED, 1, 9, Content.POSITION_DELETES, str(file), "PUFFIN", 0, (), len(positions), file.stat().st_size,
+        Status.ADDED, 1, sequence, Content.POSITION_DELETES, str(file), "PUFFIN", 0, (), len(positions), file.stat().st_size,
         {}, {}, {}, {}, (), path, 4, len(blob),
     )  # fmt: skip
 
@@ -193,6 +196,35 @@ def test_deletion_vectors(iceberg: IcebergBuilder, monkeypatch: pytest.MonkeyPat
     puffin.unlink()
     with pytest.raises(VersionGone, match="was removed with the snapshots"):
         table.row_selection(file)
+
+
+def test_of_a_file_with_another_vector_the_rows_that_changed_are_counted(
+    iceberg: IcebergBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iceberg.append(*range(10))
+    path = only(iceberg)
+    iceberg.append(10)
+    iceberg.append(11)
+    vectors = {2: [1, 3], 3: [3, 5, 6]}
+    monkeypatch.setattr(
+        "dataset_export.lake.iceberg_state.State.delete_entries",
+        lambda _, snapshot: [
+            vector(iceberg, path, positions, f"{number}.puffin", number)
+            for number, positions in vectors.items()
+            if number == snapshot.sequence_number
+        ],
+    )
+    monkeypatch.setattr("dataset_export.lake.iceberg_slice._by_changes", lambda *_: None)
+    monkeypatch.setattr("dataset_export.lake.iceberg_slice._touched", lambda *arguments: arguments[-1])
+    for lower, upper, back, gone in ((1, 2, 0, 2), (2, 3, 1, 2)):
+        table = iceberg.table()
+        part = table.slice(lower, upper)
+        assert [file.rows for file in part.added] == [1] + [back] * bool(back)
+        assert [(file.path, file.rows) for file in part.removed] == [(path, gone)]
+        for file in (*part.added[1:], *part.removed):
+            selection = table.row_selection(file)
+            assert selection is not None
+            assert len(np.setdiff1d(selection.only, selection.dropped)) == file.rows
 
 
 def test_a_vector_takes_the_place_of_position_deletes() -> None:
