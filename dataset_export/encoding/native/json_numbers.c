@@ -1,5 +1,6 @@
 #include "json_numbers.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char PAIRS[] =
@@ -113,25 +114,32 @@ uint8_t *decimal_text(uint8_t *to, uint64_t low, int64_t high, int scale) {
 }
 
 uint8_t *date_text(uint8_t *to, int64_t days) {
-    /* Eras of 400 years that begin on the first of March. */
-    int64_t shifted = days + 719468;
-    int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    uint32_t day = (uint32_t)(shifted - era * 146097);
-    uint32_t of_era = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    uint32_t of_year = day - (365 * of_era + of_era / 4 - of_era / 100);
-    uint32_t month = (5 * of_year + 2) / 153;
-    uint32_t of_month = of_year - (153 * month + 2) / 5 + 1;
-    month = month < 10 ? month + 3 : month - 9;
-    int64_t year = (int64_t)of_era + era * 400 + (month <= 2);
-    if (year < 0 || year > 9999) *to++ = year < 0 ? '-' : '+';
-    uint32_t positive = (uint32_t)(year < 0 ? -year : year);
-    unsigned digits = positive < 10000 ? 4 : digits_of(positive);
-    fixed_digits(to, positive, digits);
-    to += digits;
+    /* Neri and Schneider, "Euclidean affine functions and their application to calendar algorithms": years begin on the first of
+     * March, and so many eras of 400 years before 1970 that no day is negative. */
+    enum { ERAS = 700, DAYS_OF_ERA = 146097, MARCH_OF_YEAR_0 = 719468 };
+    uint32_t fourths = 4 * (uint32_t)(days + MARCH_OF_YEAR_0 + (int64_t)ERAS * DAYS_OF_ERA) + 3;
+    uint32_t century = fourths / DAYS_OF_ERA;
+    uint64_t of_century = (uint64_t)2939745 * (fourths % DAYS_OF_ERA | 3);
+    uint32_t day_of_year = (uint32_t)of_century / 2939745 / 4;
+    uint32_t in_month = 2141 * day_of_year + 197913;
+    bool is_next_year = day_of_year >= 306;
+    uint32_t month = (in_month >> 16) - (is_next_year ? 12 : 0), day = (in_month & 0xffff) / 2141 + 1;
+    int32_t year = (int32_t)(100 * century + (uint32_t)(of_century >> 32) + is_next_year) - 400 * ERAS;
+    if (0 <= year && year <= 9999) {
+        pair(to, (uint32_t)year / 100);
+        pair(to + 2, (uint32_t)year % 100);
+        to += 4;
+    } else {
+        *to++ = year < 0 ? '-' : '+';
+        uint32_t positive = (uint32_t)(year < 0 ? -year : year);
+        unsigned digits = positive < 1000 ? 4 : digits_of(positive);
+        fixed_digits(to, positive, digits);
+        to += digits;
+    }
     to[0] = '-';
     pair(to + 1, month);
     to[3] = '-';
-    pair(to + 4, of_month);
+    pair(to + 4, day);
     return to + 6;
 }
 
