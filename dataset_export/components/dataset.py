@@ -46,6 +46,13 @@ class DatasetAttributes(Attributes):
         le=1440,
         description="Of format parquet: a file is taken once it has not been modified for so long. Default: 10.",
     )
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Of format parquet: files that were last modified longer ago may be removed once they were delivered, as by a lifecycle "
+        "rule. Default: none may.",
+    )
     timestamp_column: str | None = Field(
         default=None, description="Column with the time of the event, dotted when nested. Required for time_series."
     )
@@ -95,12 +102,13 @@ class Dataset(Declaration):
         uri = _place(attributes, source) if catalog is None else catalog.address
         with source.blaming("id"):
             check_id(attributes.id, "the dataset id")
-        if attributes.settle_minutes is not None and attributes.format != "parquet":
-            raise source.error(
-                f"settle_minutes is for folders of parquet files, and a table of format {attributes.format} has a log that says "
-                "what was committed; take it out",
-                "settle_minutes",
-            )
+        for name in ("settle_minutes", "retention_days"):
+            if getattr(attributes, name) is not None and attributes.format != "parquet":
+                raise source.error(
+                    f"{name} is for folders of parquet files, and a table of format {attributes.format} has a log that says "
+                    "what was committed; take it out",
+                    name,
+                )
         if catalog is not None and attributes.format != "iceberg":
             raise source.error(
                 "a catalog is for tables of format iceberg; write format: iceberg, or take it out", "catalog"
@@ -122,6 +130,7 @@ class Dataset(Declaration):
                     settle_minutes=DEFAULT_SETTLE_MINUTES
                     if attributes.settle_minutes is None
                     else attributes.settle_minutes,
+                    retention_days=attributes.retention_days,
                     description=attributes.description,
                     owners=attributes.owners,
                     kind=attributes.kind,

@@ -115,6 +115,7 @@ class Dataset:
         timestamp_column: the event time, dotted for a nested one.
         lookback_days: how far back, before the export time, rows of a time_series dataset are delivered (spec S10).
         settle_minutes: of a folder of parquet files, how long a file must not have been modified to be taken.
+        retention_days: of a folder of parquet files, how long files are kept at least; None: for ever.
         description: shown in the UI.
         owners: Dagster owners (`team:name` or an e-mail address).
         kind: what it holds; only licences ask for it, as for the next two.
@@ -132,6 +133,7 @@ class Dataset:
     timestamp_column: str | None = None
     lookback_days: int = DEFAULT_LOOKBACK_DAYS
     settle_minutes: int = DEFAULT_SETTLE_MINUTES
+    retention_days: int | None = None
     description: str = ""
     owners: tuple[str, ...] = ()
     kind: Kind | None = None
@@ -160,6 +162,7 @@ class Dataset:
             storage_options=options,
             timestamp_column=self.timestamp_column,
             settle_minutes=self.settle_minutes,
+            retention_days=self.retention_days,
             catalog=self.catalog.revealed() if self.catalog is not None else None,
         )
 

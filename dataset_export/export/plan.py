@@ -287,9 +287,11 @@ def find_bounds(request: Request, ledger: Ledger, table: Table) -> Bounds:
 
     full = request.dataflow.mode is ExportMode.FULL
     bounds = choose_bounds(ledger, request.export_time, newest_before, full=full)
-    known = ledger.at(request.export_time) or (None if full else ledger.nearest_before(request.export_time))
-    if known is not None and known.upper is not None:
-        table.require(known.upper, known.fingerprint)
+    again, before = ledger.at(request.export_time), None if full else ledger.nearest_before(request.export_time)
+    if again is not None and again.upper is not None:
+        table.require(again.upper, again.fingerprint, again.lower)
+    elif again is None and before is not None and before.upper is not None:
+        table.require(before.upper, before.fingerprint, before.upper)
     return bounds
 
 
@@ -301,7 +303,7 @@ def describe(request: Request, bounds: Bounds, table: Table) -> Plan:
         VersionGone: when the upper version is not what it was when it was planned first.
     """
     if bounds.upper is not None and bounds.fingerprint is not None:
-        table.require(bounds.upper, bounds.fingerprint)
+        table.require(bounds.upper, bounds.fingerprint, bounds.lower)
     elif bounds.upper is not None:
         bounds = replace(bounds, fingerprint=table.fingerprint(bounds.upper))
     part = (

@@ -94,7 +94,7 @@ class DeltaLakeTable:
     def fingerprint(self, version: int) -> None:
         """None: the log says what a version consists of, and is never changed."""
 
-    def require(self, version: int, recorded: str | None) -> None:
+    def require(self, version: int, recorded: str | None, lower: int | None = None) -> None:
         """Nothing: a version that is gone shows when it is read."""
 
     def open(self, file: SourceFile) -> RangedFile:

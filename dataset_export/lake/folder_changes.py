@@ -36,7 +36,11 @@ def changes_in_words(
             changed,
             "was changed: put back what it was, with its time of modification, and write new rows into new files",
         ),
-        *_part(removed, "was removed: put it back with its time of modification"),
+        *_part(
+            removed,
+            "was removed: put it back with its time of modification, or, where files are removed once they are old, say by retention_days how "
+            "long they are kept",
+        ),
     ]
     if not found.complete:
         told.append("more files than can be told came late, were changed or were removed")

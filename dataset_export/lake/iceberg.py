@@ -89,7 +89,7 @@ class IcebergTable:
         state = self._at(version)
         return f"{state.metadata.table_uuid}/{state.history.snapshot(version).snapshot_id}"
 
-    def require(self, version: int, recorded: str | None) -> None:
+    def require(self, version: int, recorded: str | None, lower: int | None = None) -> None:
         """Raises VersionGone when the snapshot has expired, or is another one: the table was made anew."""
         if recorded is not None and self.fingerprint(version) != recorded:
             raise VersionGone(

@@ -39,6 +39,7 @@ class TableLocation:
             log and for the data files. Hidden from `repr`.
         timestamp_column: the time_series column (dotted when nested), so that files carry its lower bound.
         settle_minutes: of a folder of parquet files, how long a file must not have been modified to be taken.
+        retention_days: of a folder of parquet files, how long files are kept at least; None: for ever.
         catalog: of an Iceberg table that has one.
     """
 
@@ -47,4 +48,5 @@ class TableLocation:
     storage_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timestamp_column: str | None = None
     settle_minutes: int = DEFAULT_SETTLE_MINUTES
+    retention_days: int | None = None
     catalog: IcebergCatalog | None = None

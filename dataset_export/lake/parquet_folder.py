@@ -10,23 +10,30 @@ exported, and compared before the next export goes on from it.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dataset_export.errors import CorruptFile, NotFound, VersionGone
 from dataset_export.lake import fingerprint
+from dataset_export.lake.fingerprint import Difference
 from dataset_export.lake.folder_changes import changes_in_words
-from dataset_export.lake.folder_files import DataFile, data_files, moment_of
+from dataset_export.lake.folder_files import DataFile, data_files, moment_of, version_at
 from dataset_export.lake.footer_cache import FooterCache
 from dataset_export.lake.footers import Footers, schema_in
 from dataset_export.lake.location import TableLocation
 from dataset_export.lake.merged_schema import merged_schema
 from dataset_export.lake.objects import ObjectFolder, RangedFile, local_path
 from dataset_export.lake.origin import Origin
+from dataset_export.lake.spans import only_pruned, sums_of
 from dataset_export.lake.table import Slice, SourceFile, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SEPARATOR = "."
+"""Between a fingerprint and its spans."""
 
 
 def now() -> datetime:
@@ -57,7 +64,13 @@ class ParquetFolder:
 
     def newest_before(self, moment: datetime, *, at_least: int | None = None) -> Version | None:
         """The version with everything modified strictly before `moment` that has settled, never one below `at_least`."""
-        found = [file.version for file in self._settled() if file.modified < moment]
+        try:
+            found = [file.version for file in self._settled() if file.modified < moment]
+        except NotFound:
+            if at_least is None or self._kept is None:
+                raise
+            # All of it may have been removed by now: `require` tells.
+            found, self._listed = list[int](), list[DataFile]()
         if at_least is not None:
             found.append(at_least)
         return Version(max(found), moment_of(max(found))) if found else None
@@ -89,18 +102,24 @@ class ParquetFolder:
         return sum(facts.rows for facts in self._footers.of(self._at(version)))
 
     def fingerprint(self, version: int) -> str:
-        """What a version consists of; see `lake.fingerprint`."""
-        return fingerprint.fingerprint(self._at(version))
+        """What a version consists of; see `lake.fingerprint` and, where files are not kept for ever, `lake.spans`."""
+        files, kept = self._at(version), self._kept
+        text = fingerprint.fingerprint(files)
+        return text if kept is None else f"{text}{SEPARATOR}{sums_of(files, version, kept)}"
 
-    def require(self, version: int, recorded: str | None) -> None:
-        """Raise VersionGone when the files of a version are not those of its fingerprint, naming them and the way out."""
+    def require(self, version: int, recorded: str | None, lower: int | None = None) -> None:
+        """Raise VersionGone when the files of a version are not those of its fingerprint, naming them and the way out. Those up to
+        `lower` may be gone once they are older than `retention_days`."""
         uri = self._location.uri
         if recorded is None:
             raise VersionGone(
                 f"{uri} was no folder of parquet files when version {version} was exported, so what is new in it cannot be told: "
                 "launch the export in full mode, or declare it as another dataset"
             )
-        found = fingerprint.difference(recorded, self._at(version))
+        text, _, sums = recorded.partition(SEPARATOR)
+        found = fingerprint.difference(text, self._at(version))
+        if found is not None and lower is not None and self._kept is not None:
+            found = self._not_pruned(found, sums, version, lower, self._kept)
         if found is not None:
             gone = self._cache.paths(record.path for record in found.gone)
             raise VersionGone(changes_in_words(found, self._files(), gone, version, uri))
@@ -132,6 +151,21 @@ class ParquetFolder:
 
     def file_columns(self, file: SourceFile, version: int) -> None:
         """None: columns have the names that they have in the files."""
+
+    @property
+    def _kept(self) -> timedelta | None:
+        days = self._location.retention_days
+        return None if days is None else timedelta(days=days)
+
+    def _not_pruned(self, found: Difference, sums: str, version: int, lower: int, kept: timedelta) -> Difference | None:
+        """What is left of a difference without the files up to `lower` that are gone because they were old."""
+        kept_from = version_at(now() - kept)
+        if found.complete:
+            gone = [record for record in found.gone if record.version >= min(kept_from, lower + 1)]
+            return replace(found, gone=gone) if gone or found.came else None
+        if sums and only_pruned(sums, self._at(version), version, kept_from=kept_from, lower=lower):
+            return None
+        return found
 
     def _settled(self) -> list[DataFile]:
         """The files that may be exported, by a new look at the folder."""

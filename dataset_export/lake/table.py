@@ -171,8 +171,9 @@ class Table(Protocol):
         """What tells whether a version still is what it was: recorded with its export. None for a format whose log does."""
         ...
 
-    def require(self, version: int, recorded: str | None) -> None:
-        """Raise VersionGone when a version is not what its recorded fingerprint says, naming what was changed in it."""
+    def require(self, version: int, recorded: str | None, lower: int | None = None) -> None:
+        """Raise VersionGone when a version is not what its recorded fingerprint says, naming what was changed in it. Of it, what
+        came after version `lower` (None: all) is to be delivered; what came before was delivered, and is not asked for again."""
         ...
 
     def open(self, file: SourceFile) -> ReadableFile:

@@ -115,6 +115,7 @@ class Exporter:
     shape: FileShape = field(default_factory=FileShape)
     format: Literal["delta", "iceberg", "parquet"] = "delta"
     catalog: TableCatalog | None = None
+    retention_days: int | None = None
 
     def __post_init__(self) -> None:
         self.dataset = Dataset(
@@ -124,6 +125,7 @@ class Exporter:
             uri=self.uri,
             format=self.format,
             catalog=self.catalog,
+            retention_days=self.retention_days,
             timestamp_column=self.timestamp_column,
             storage_options=self.options,
         )

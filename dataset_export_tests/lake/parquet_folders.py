@@ -20,8 +20,9 @@ class FolderBuilder:
         self.path = Path(uri)
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def table(self, settle_minutes: int = 10) -> ParquetFolder:
-        found = open_table(TableLocation("parquet", self.uri, settle_minutes=settle_minutes))
+    def table(self, settle_minutes: int = 10, retention_days: int | None = None) -> ParquetFolder:
+        place = TableLocation("parquet", self.uri, settle_minutes=settle_minutes, retention_days=retention_days)
+        found = open_table(place)
         assert isinstance(found, ParquetFolder)
         return found
 
