@@ -1,5 +1,6 @@
 """The export of one dataset by one dataflow: a partitioned, graph-backed asset, plan → stage* → publish."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,7 @@ import dagster as dg
 
 from dataset_export.destinations.contract import Store
 from dataset_export.errors import UsageError
-from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow, Dataset
-from dataset_export.export.file_shape import FileShape
 from dataset_export.export.plan import Plan, Request, plan_export
 from dataset_export.export.publish import publish_export, sent_bytes
 from dataset_export.export.repair import Depth
@@ -285,11 +284,19 @@ def _measured(request: Request, plan: Plan) -> dict[str, Any] | None:
 
 
 def form_of(dataflow: Dataflow, dataset: Dataset) -> str:
-    """Another one for every other form that the same rows would be delivered in."""
-    columns = dataflow.columns_of(dataset)
-    chosen = (str(columns),) if columns != Columns() else ()
-    shape = (str(dataflow.shape),) if dataflow.shape != FileShape() else ()
-    return " ".join((str(dataflow.encoding), *dataflow.destination.encrypted_for, *chosen, *shape))
+    """In words: another one for every other form that the same rows would be delivered in."""
+    encoding, columns = dataflow.encoding, dataflow.columns_of(dataset)
+    chosen = {
+        "include": columns.include,
+        "exclude": columns.exclude,
+        "hash": columns.hash,
+        "mask": dict(columns.mask),
+        "salt": columns.salt.as_text() if columns.salt is not None else None,
+        **(dataflow.shape.document or {}),
+    }
+    settings = (f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in chosen.items() if value)
+    encrypted = (f"encrypted for {key}" for key in dataflow.destination.encrypted_for)
+    return ", ".join((str(encoding.format), str(encoding.compression), *encrypted, *settings))
 
 
 def _kind(destination_type: str) -> str:

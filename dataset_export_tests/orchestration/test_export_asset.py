@@ -21,11 +21,13 @@ from dataset_export.errors import AccessDenied, TransientError
 from dataset_export.export import shards
 from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow
+from dataset_export.export.file_shape import FileShape
 from dataset_export.export.manifest import Manifest, build_manifest
 from dataset_export.export.schedule import format_export_time
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration import failures
 from dataset_export.orchestration.dataflow import build_dataflow
+from dataset_export.orchestration.export_asset import form_of
 from dataset_export.orchestration.lake_asset import lake_asset
 from dataset_export.orchestration.ledger import MaterializationLedger
 from dataset_export.orchestration.names import REPAIR_TAG, RESEND_TAG, SCHEDULED_TAG
@@ -257,6 +259,15 @@ def test_an_empty_export_is_materialized_without_files(world: World) -> None:
     shown = metadata_of(result)
     assert (shown["records"], shown["files"], shown["bytes"]) == (0, 0, 0)
     assert all(one.passed for one in result.get_asset_check_evaluations())
+
+
+def test_the_form_of_its_files_is_told_in_words(world: World) -> None:
+    columns = Columns(exclude=("id",), hash=("name",), salt=SecretRef(env="PARTNER_SALT"))
+    assert form_of(world.flow, world.flow.datasets[0]) == "parquet, gzip"
+    world.flow = replace(world.flow, columns={"orders": columns}, shape=FileShape(max_rows_per_file=7))
+    assert form_of(world.flow, world.flow.datasets[0]) == (
+        'parquet, gzip, exclude ["id"], hash ["name"], salt "{env: PARTNER_SALT}", maxRowsPerFile 7'
+    )
 
 
 # Which columns
