@@ -57,12 +57,7 @@ def run(session: Session, flow: str, text: str, dataset_ids: tuple[str, ...], as
     _refuse_disabled(dataflow)
     work = (_owed if due else _missing)(session, dataflow, datasets, export_times)
     if not work:
-        what = (
-            f"{flow} at {iso(export_times[0])} is delivered already"
-            if not due
-            else f"nothing of {flow} is due and missing"
-        )
-        note(f"note: {what}; `resend` delivers an export time again")
+        note(f"note: {_why_nothing(session, dataflow, datasets, None if due else export_times[0])}")
     _run_all(session, dataflow, work, as_json=as_json)
 
 
@@ -185,6 +180,21 @@ def _missing(
         for moment in export_times
     ]
     return [(moment, missing) for moment, missing in work if missing]
+
+
+def _why_nothing(
+    session: Session, dataflow: "Dataflow", datasets: "Sequence[Dataset]", export_time: datetime | None
+) -> str:
+    """Why `run` has nothing to do: of one export time, or of all that are due."""
+    from dataset_export.cli.manifests import delivered_elsewhere
+
+    if export_time is None:
+        return f"nothing of {dataflow.name} is due and missing; `resend` delivers an export time again"
+    for dataset in datasets:
+        if (other := session.ledger(dataflow, dataset).elsewhere(export_time)) is not None:
+            elsewhere = delivered_elsewhere(dataflow, dataset, export_time, other)
+            return f"{elsewhere}; the next export time delivers everything to the new one"
+    return f"{dataflow.name} at {iso(export_time)} is delivered already; `resend` delivers an export time again"
 
 
 def _owed(

@@ -46,7 +46,7 @@ class DatasetOutcome:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A run that ended. `repair` is the depth of a repair; `reason` is one line of why it failed, None when it is done;
+    """A run that ended. `repair` is the depth of a repair; `reason` is one line of why it failed, for each dataset, None when it is done;
     `interrupted` by Ctrl-C."""
 
     run_id: str
@@ -162,12 +162,17 @@ def _reason(result: dg.ExecuteInProcessResult, dataflow: Dataflow, outcomes: Seq
     ]
     if result.success and not failed_checks:
         return None
-    said = [text for event in result.get_step_failure_events() if (text := _said(event, dataflow))]
-    return next(iter([*said, *failed_checks]), None) or _run_failure(result)
+    # Shards of one dataset mostly fail alike, and so do datasets when it is the destination.
+    said: dict[str, str] = {}
+    for event in result.get_step_failure_events():
+        text = _said(event)
+        if text and text not in said.values():
+            said.setdefault(step_prefix(event, dataflow), text)
+    return "; ".join([*(f"{step}{text}" for step, text in said.items()), *failed_checks]) or _run_failure(result)
 
 
-def _said(event: dg.DagsterEvent, dataflow: Dataflow) -> str | None:
-    """Why a step failed, with the dataset it is about; None where a failed check says it."""
+def _said(event: dg.DagsterEvent) -> str | None:
+    """Why a step failed; None where a failed check says it."""
     text = step_fault(event)
     root = event.step_failure_data.error
     if text is None and root is not None:
@@ -176,7 +181,7 @@ def _said(event: dg.DagsterEvent, dataflow: Dataflow) -> str | None:
         while root.cause is not None:
             root = root.cause
         text = root.message.strip()
-    return f"{step_prefix(event, dataflow)}{text}" if text else None
+    return text
 
 
 def _run_failure(result: dg.ExecuteInProcessResult) -> str:

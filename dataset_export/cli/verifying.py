@@ -126,8 +126,7 @@ def require_same(dataflow: "Dataflow", export_time: datetime, compared: list[Com
         wrong = [f"{finding.file.path}: {finding.reason}" for finding in first.findings if finding.state != "="]
         raise IntegrityError(
             f"{dataflow.name} at {iso(export_time)}: {len(different)} of {len(compared)} datasets differ, "
-            f"first {first.dataset}: {first.error or wrong[0]}; "
-            + ("`resend` delivers again" if first.error else "`repair` delivers what is missing or differs")
+            f"first {first.dataset}: {first.error or f'{wrong[0]}; `repair` delivers what is missing or differs'}"
         )
 
 

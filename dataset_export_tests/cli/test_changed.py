@@ -66,5 +66,9 @@ def test_s4_what_went_to_another_destination_is_named_as_such(world: World) -> N
         assert f"was delivered to {world.delivered.as_uri()}, which is not the dataflow's destination any more" in (
             result.output
         )
+        assert "`resend` delivers" not in result.output, "it is refused"
+    again = world.call("run", "flow", "--export-time", at(0), session=moved(world))
+    assert again.exit_code == 0
+    assert "; the next export time delivers everything to the new one" in again.stderr
     (outcome,) = world.json("run", "flow", "--export-time", at(3), session=moved(world))["runs"]
     assert [part["records"] for part in outcome["datasets"]] == [15, 10], "there, everything"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterRunStatus
 
+from dataset_export.export.columns import Columns
 from dataset_export.export.schema_change import OnSchemaChange
 from dataset_export.orchestration.names import DATAFLOW_TAG
 from dataset_export_tests.cli.world import World, at
@@ -138,3 +139,14 @@ def test_a_changed_schema_that_is_not_wanted_fails_plan_and_run(world: World) ->
         assert result.exit_code == 1
         assert f"flow/a at {at(1)}: the columns are not those of {at(0)} (added: note (string))" in result.stderr
     assert world.materialized("a") == {at(0)}
+
+
+def test_every_dataset_that_fails_says_why(world: World) -> None:
+    columns = {"a": Columns(exclude=("nope",)), "b": Columns(exclude=("neither",))}
+    session = world.session(world.dataflow(columns=columns))
+    result = world.call("run", "flow", "--export-time", at(0), session=session)
+    assert result.exit_code == 1
+    assert "a, plan: " in result.stderr
+    assert "nope" in result.stderr
+    assert "b, plan: " in result.stderr
+    assert "neither" in result.stderr

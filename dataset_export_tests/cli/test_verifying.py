@@ -100,6 +100,7 @@ def test_verify_fails_for_what_was_not_delivered(world: World) -> None:
     result = world.call("verify", "flow", "--export-time", at(0), "--json")
     assert result.exit_code == 1
     assert "not delivered" in json.loads(result.stdout)["datasets"][0]["error"]
+    assert result.stderr.strip().endswith("is not delivered; `run` delivers it"), "one way out, not two"
 
 
 def test_verify_finds_a_manifest_that_was_exchanged(world: World) -> None:
