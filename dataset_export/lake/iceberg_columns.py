@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dataset_export.errors import UnsupportedTable
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.types import IcebergType, NestedField
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def arrow_schema(schema: "Schema", table: str) -> "pa.Schema":
@@ -87,47 +84,6 @@ def exact_partitions(metadata: "TableMetadata") -> frozenset[str]:
             if source is not None and not isinstance(source.field_type, FloatType | DoubleType):
                 keys |= {str(field.source_id), f"{field.source_id}:{field.transform}"}
     return frozenset(keys)
-
-
-def timestamp_field(schema: "Schema", column: str | None) -> "NestedField | None":
-    """A column by its name, or the path of one inside a struct; None when the schema has none such."""
-    try:
-        return schema.find_field(column) if column is not None else None
-    except ValueError:
-        return None
-
-
-def least_timestamp(entry: Entry, field: "NestedField | None") -> str | None:
-    """A lower bound (ISO-8601, UTC) of a timestamp column in a file; None when none is known."""
-    bound = entry.least.get(field.field_id) if field is not None else None
-    return _moment(bound, field.field_type, up=False) if field is not None and bound is not None else None
-
-
-def greatest_timestamp(entry: Entry, field: "NestedField | None") -> str | None:
-    """An upper bound likewise; None also when a value may be null."""
-    if field is None or entry.null_counts.get(field.field_id) != 0:
-        return None
-    bound = entry.most.get(field.field_id)
-    return _moment(bound, field.field_type, up=True) if bound is not None else None
-
-
-def _moment(bound: bytes, kind: "IcebergType", *, up: bool) -> str | None:
-    """A serialized bound as ISO-8601 in UTC, with its nanoseconds rounded; None for one that is no time."""
-    from pyiceberg.types import DateType, TimestampNanoType, TimestampType, TimestamptzNanoType, TimestamptzType
-
-    number = int.from_bytes(bound, "little", signed=True)
-    if isinstance(kind, TimestampType | TimestamptzType) and len(bound) == 8:
-        moment = timedelta(microseconds=number)
-    elif isinstance(kind, TimestampNanoType | TimestamptzNanoType) and len(bound) == 8:
-        moment = timedelta(microseconds=-(-number // 1000) if up else number // 1000)
-    elif isinstance(kind, DateType) and len(bound) == 4:
-        moment = timedelta(days=number)
-    else:
-        return None
-    try:
-        return (_EPOCH + moment).isoformat()
-    except OverflowError:
-        return None
 
 
 def field_kind(schema: "Schema", metadata: "TableMetadata", field_id: int, table: str) -> "tuple[str, pa.DataType]":

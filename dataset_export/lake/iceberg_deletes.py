@@ -12,14 +12,13 @@ version, and what of the data file decides; `DeleteFiles.applying` finds the res
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from dataset_export.errors import UnsupportedTable
 from dataset_export.lake.iceberg_manifests import Content, Entry
 
-_PATH_ID = 2147483546
+PATH_ID = 2147483546
 """Field id of the column of a position delete file that names data files."""
 
 
@@ -107,12 +106,8 @@ def _only_file(entry: Entry) -> str | None:
     """The one data file that a position delete is about, when its manifest says so."""
     if entry.referenced is not None:
         return entry.referenced
-    least, most = _bound(entry.least), _bound(entry.most)
+    least, most = entry.least.get(PATH_ID), entry.most.get(PATH_ID)
     return least.decode() if least is not None and least == most else None
-
-
-def _bound(bounds: Mapping[int, Any]) -> bytes | None:
-    return bounds.get(_PATH_ID)
 
 
 def _require_readable(entry: Entry, table: str) -> None:

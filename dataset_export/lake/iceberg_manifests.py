@@ -1,13 +1,16 @@
 """Manifest lists and manifests of an Iceberg table, read file by file and only as far as the question needs."""
 
+import io
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataset_export.errors import CorruptFile
+from dataset_export.lake.avro_records import records, require_whole
 from dataset_export.lake.iceberg_files import IcebergFiles
 from dataset_export.redaction import quoted
 
@@ -53,9 +56,8 @@ class Entry(NamedTuple):
         partition: values by the spec.
         rows: in the file.
         bytes: of the file.
-        value_counts: by field id, of columns that the file has.
-        null_counts: likewise, of values that are null.
-        least: lower bounds by field id, serialized.
+        null_counts: values that are null, by field id, of the columns that statistics were asked for.
+        least: lower bounds likewise, serialized.
         most: upper bounds likewise.
         equality_ids: of an equality delete, the columns it compares.
         referenced: of a position delete, the one data file it is about, when it is about one.
@@ -73,7 +75,6 @@ class Entry(NamedTuple):
     partition: tuple[Any, ...]
     rows: int
     bytes: int
-    value_counts: Mapping[int, int]
     null_counts: Mapping[int, int]
     least: Mapping[int, Any]
     most: Mapping[int, Any]
@@ -89,11 +90,13 @@ class Entry(NamedTuple):
 
 
 class Manifests:
-    """Reads what the snapshots of one table consist of. `name` is the table's, for errors."""
+    """Reads what the snapshots of one table consist of. `name` is the table's, for errors; `columns` are ids of the fields that
+    statistics are wanted of."""
 
-    def __init__(self, files: IcebergFiles, name: str) -> None:
+    def __init__(self, files: IcebergFiles, name: str, columns: frozenset[int]) -> None:
         self._files = files
         self._name = name
+        self._columns = columns
         self._lists: dict[str, list[ManifestFile]] = {}
         self._entries: OrderedDict[str, list[Entry]] = OrderedDict()
         self._kept = 0
@@ -104,108 +107,132 @@ class Manifests:
         Raises:
             CorruptFile: when the list is missing or damaged.
         """
-        if snapshot.manifest_list not in self._lists:
-            self._lists[snapshot.manifest_list] = self._read(snapshot.manifest_list, self._read_list)
-        return self._lists[snapshot.manifest_list]
+        path = snapshot.manifest_list
+        if path not in self._lists:
+            with self._told(path):
+                self._lists[path] = _read_list(self._files, path)
+        return self._lists[path]
 
     def entries(self, manifests: "Iterable[ManifestFile]") -> Iterator[Entry]:
-        """All entries of manifests, several read at a time.
+        """All entries of manifests, several fetched at a time.
 
         Raises:
             CorruptFile: when one is missing or damaged.
         """
         wanted = list(manifests)
         for start in range(0, len(wanted), 4 * READERS):
-            batch = wanted[start : start + 4 * READERS]
-            missing = [manifest for manifest in batch if manifest.manifest_path not in self._entries]
-            found = {manifest.manifest_path: self._entries.get(manifest.manifest_path, []) for manifest in batch}
-            found |= dict(zip((one.manifest_path for one in missing), self._read_all(missing), strict=True))
-            for path, entries in found.items():
-                self._keep(path, entries)
+            batch = {manifest.manifest_path: manifest for manifest in wanted[start : start + 4 * READERS]}
+            # Looked up at once: what is read now may push out what is needed next.
+            known = {path: self._entries.get(path) for path in batch}
+            missing = [path for path, entries in known.items() if entries is None]
+            fetched = dict(zip(missing, self._fetch(missing), strict=True))
+            for path, manifest in batch.items():
+                entries = known.pop(path)
+                if entries is None:
+                    with self._told(path):
+                        entries = read_manifest(fetched.pop(path), manifest, self._columns)
+                    self._keep(path, entries)
                 yield from entries
 
-    def _read_all(self, manifests: "list[ManifestFile]") -> Iterable[list[Entry]]:
-        if len(manifests) <= 1:
-            return map(self._read_manifest, manifests)
+    def _fetch(self, paths: list[str]) -> list[bytes]:
+        if len(paths) <= 1:
+            return [self._read(path) for path in paths]
         with ThreadPoolExecutor(READERS, thread_name_prefix="manifests") as pool:
-            return list(pool.map(self._read_manifest, manifests))
+            return list(pool.map(self._read, paths))
+
+    def _read(self, path: str) -> bytes:
+        with self._told(path):
+            return self._files.read(path)
 
     def _keep(self, path: str, entries: list[Entry]) -> None:
-        if path not in self._entries:
-            self._entries[path] = entries
-            self._kept += len(entries)
+        self._kept += len(entries) - len(self._entries.get(path, ()))
+        self._entries[path] = entries
         while self._kept > ENTRIES_KEPT and len(self._entries) > 1:
             self._kept -= len(self._entries.popitem(last=False)[1])
 
-    def _read_manifest(self, manifest: "ManifestFile") -> list[Entry]:
-        return self._read(manifest.manifest_path, partial(read_manifest, self._files, manifest))
-
-    def _read_list(self, path: str) -> "list[ManifestFile]":
-        from pyiceberg.manifest import read_manifest_list
-
-        return list(read_manifest_list(self._files.new_input(path)))  # pyright: ignore[reportArgumentType]
-
-    def _read(self, path: str, read: Any) -> Any:
+    @contextmanager
+    def _told(self, path: str) -> Generator[None]:
+        """Errors of reading a metadata file, with its name."""
         try:
-            return read(path)
+            yield
         except FileNotFoundError as error:
             raise CorruptFile(
                 f"the metadata file {path} of the table {self._name} is missing although the table has the snapshot: restore "
                 "it, or expire the snapshot"
             ) from error
-        except (ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        except (ValueError, EOFError, IndexError, KeyError, TypeError, SystemError) as error:
             raise CorruptFile(
                 f"the metadata file {path} of the table {self._name} is damaged: restore it ({quoted(error)})"
             ) from error
 
 
-def read_manifest(files: IcebergFiles, manifest: "ManifestFile", path: str) -> list[Entry]:
-    """The entries of a manifest, with what they inherit from it (Iceberg: "Sequence Number Inheritance")."""
-    from pyiceberg.avro.file import AvroFile
-    from pyiceberg.manifest import MANIFEST_ENTRY_SCHEMAS
+def _read_list(files: IcebergFiles, path: str) -> "list[ManifestFile]":
+    from pyiceberg.manifest import read_manifest_list
 
-    # Version 3 has the fields of deletion vectors; older manifests are read as having none.
-    with AvroFile[Any](files.new_input(path), MANIFEST_ENTRY_SCHEMAS[3], {}, {}) as reader:  # pyright: ignore[reportArgumentType]
-        return [_entry(record, manifest) for record in reader]
+    data = files.read(path)
+    require_whole(data)
+    return list(read_manifest_list(_Fetched(path, data)))  # pyright: ignore[reportArgumentType]
 
 
-def _entry(record: Any, manifest: "ManifestFile") -> Entry:
-    status, snapshot_id, sequence, file = record[0], record[1], record[2], record[4]
-    if sequence is None and (status == Status.ADDED or manifest.sequence_number == 0):
-        sequence = manifest.sequence_number
-    snapshot_id = manifest.added_snapshot_id if snapshot_id is None else snapshot_id
-    if sequence is None or snapshot_id is None:
-        raise ValueError("a file that was not added by its manifest has no sequence number or no snapshot")
-    at = _positions()
-    partition = file[at["partition"]]
-    return Entry(
-        status=_STATUSES[status],
-        snapshot_id=snapshot_id,
-        sequence=sequence,
-        content=_CONTENTS[file[at["content"]]],
-        path=file[at["file_path"]],
-        form=str(file[at["file_format"]]).upper(),
-        spec_id=manifest.partition_spec_id,
-        partition=tuple(partition[place] for place in range(len(partition))),
-        rows=file[at["record_count"]],
-        bytes=file[at["file_size_in_bytes"]],
-        value_counts=_map(file[at["value_counts"]]),
-        null_counts=_map(file[at["null_value_counts"]]),
-        least=_map(file[at["lower_bounds"]]),
-        most=_map(file[at["upper_bounds"]]),
-        equality_ids=tuple(file[at["equality_ids"]] or ()),
-        referenced=file[at["referenced_data_file"]],
-        offset=file[at["content_offset"]],
-        length=file[at["content_size_in_bytes"]],
-    )
+@dataclass(frozen=True)
+class _Fetched:
+    """What pyiceberg asks of a file, whose bytes are here."""
+
+    location: str
+    data: bytes
+
+    def open(self, seekable: bool = True) -> io.BytesIO:
+        return io.BytesIO(self.data)
 
 
-def _map(values: Any) -> Mapping[int, Any]:
-    return {} if values is None else values  # one that is there is decoded when it is asked
+# Field ids of a manifest's records (Iceberg: "Manifests"), in the order in which `read_manifest` takes their values.
+_NEEDED = (0, 100, 101, 102, 103, 104)
+_OPTIONAL = (1, 3, 134, 110, 125, 128, 135, 143, 144, 145)
 
 
-@cache
-def _positions() -> Mapping[str, int]:
-    from pyiceberg.manifest import DATA_FILE_TYPE
+def read_manifest(data: bytes, manifest: "ManifestFile", columns: frozenset[int]) -> list[Entry]:
+    """The entries of a manifest, with what they inherit from it (Iceberg: "Sequence Number Inheritance").
 
-    return {field.name: place for place, field in enumerate(DATA_FILE_TYPE[3].fields)}
+    Args:
+        data: its bytes.
+        manifest: what the list of manifests says of it.
+        columns: ids of the fields that statistics are wanted of.
+
+    Raises:
+        ValueError, EOFError, KeyError, TypeError: when it is damaged.
+    """
+    spec_id, inherited = manifest.partition_spec_id, manifest.sequence_number
+
+    def of_columns(values: Mapping[int, Any] | None) -> Mapping[int, Any]:
+        return {key: values[key] for key in columns if key in values} if values else {}
+
+    def entry(values: list[Any]) -> Entry:
+        status, path, form, partition, rows, size, *more = values
+        snapshot_id, sequence, content, null_counts, least, most, equality_ids, referenced, offset, length = more
+        if sequence is None and (status == Status.ADDED or inherited == 0):
+            sequence = inherited
+        if snapshot_id is None:
+            snapshot_id = manifest.added_snapshot_id
+        if sequence is None or snapshot_id is None:
+            raise ValueError("a file that was not added by its manifest has no sequence number or no snapshot")
+        return Entry(
+            _STATUSES[status],
+            snapshot_id,
+            sequence,
+            _CONTENTS[content or 0],
+            path,
+            form.upper(),
+            spec_id,
+            tuple([partition[place] for place in range(len(partition))]) if len(partition) else (),
+            rows,
+            size,
+            of_columns(null_counts),
+            of_columns(least),
+            of_columns(most),
+            tuple(equality_ids or ()),
+            referenced,
+            offset,
+            length,
+        )
+
+    return [entry(values) for values in records(data, _NEEDED, _OPTIONAL)]

@@ -1,21 +1,19 @@
 """An Iceberg table by one of its metadata files: what its snapshots consist of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 from dataset_export.errors import UnsupportedTable
+from dataset_export.lake.iceberg_bounds import TimestampBounds, timestamp_field
 from dataset_export.lake.iceberg_columns import (
     columns_of,
     field_kind,
-    greatest_timestamp,
-    least_timestamp,
     mapped_path,
     partition_texts,
-    timestamp_field,
 )
 from dataset_export.lake.iceberg_deleted_rows import Compared, DeletedRows
-from dataset_export.lake.iceberg_deletes import DeleteFiles, target_in, target_of
+from dataset_export.lake.iceberg_deletes import PATH_ID, DeleteFiles, target_in, target_of
 from dataset_export.lake.iceberg_files import IcebergFiles
 from dataset_export.lake.iceberg_history import History, number_of
 from dataset_export.lake.iceberg_manifests import Entry, Manifests
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-    from pyiceberg.types import NestedField
 
 _DATA, _DELETES = 0, 1
 """What is in a manifest."""
@@ -42,13 +39,16 @@ class State:
         self.files = files
         self.name = location.uri
         self.history = History(metadata, self.name)
-        self.manifests = Manifests(files, self.name)
         self._timestamp_column = location.timestamp_column
+        fields = [timestamp_field(schema, self._timestamp_column) for schema in metadata.schemas]
+        columns = {field.field_id for field in fields if field is not None}
+        self.manifests = Manifests(files, self.name, frozenset({*columns, PATH_ID}))
         self._specs = metadata.specs()
         self._deleted = DeletedRows(files, self.name)
         self._delete_files: dict[int, DeleteFiles] = {}
         self._newest_schema = metadata.schema()
-        self._timestamp_fields: dict[int, NestedField | None] = {}
+        self._bounds: dict[int, TimestampBounds] = {}
+        self._partition_texts: dict[tuple[int, str], Mapping[str, str | None]] = {}
 
     def schema_of(self, snapshot: "Snapshot") -> "Schema":
         """The schema that was the table's when a snapshot was committed."""
@@ -115,25 +115,35 @@ class State:
                 f"the table {self.name} has the {entry.form} file {entry.path}, and only parquet files are read: rewrite the table's files as "
                 "parquet (write.format.default)"
             )
-        deleting = self.delete_files(snapshot)
+        deleting, bounds = self.delete_files(snapshot), self._bounds_at(snapshot)
         deletes = deleting.applying(target_of(entry)) if deleting else []
-        exact = all(one.form == "PUFFIN" for one in deletes)
         return SourceFile(
             path=entry.path,
             bytes=entry.bytes,
-            rows=entry.rows - sum(one.rows for one in deletes) if exact else None,
-            partition=partition_texts(entry, self._specs[entry.spec_id], self._newest_schema),
-            min_timestamp=least_timestamp(entry, self._timestamp_field(snapshot)),
-            max_timestamp=greatest_timestamp(entry, self._timestamp_field(snapshot)),
+            rows=_rows_left(entry, deletes) if deletes else entry.rows,
+            partition=self._partition(entry),
+            min_timestamp=bounds.least(entry),
+            max_timestamp=bounds.greatest(entry),
             deletes=target_of(entry).text(number_of(snapshot)) if deletes else None,
         )
 
-    def _timestamp_field(self, snapshot: "Snapshot") -> "NestedField | None":
-        """The dataset's timestamp column at a snapshot; None without one. Kept: it is asked for every file."""
-        if snapshot.snapshot_id not in self._timestamp_fields:
-            found = timestamp_field(self.schema_of(snapshot), self._timestamp_column)
-            self._timestamp_fields[snapshot.snapshot_id] = found
-        return self._timestamp_fields[snapshot.snapshot_id]
+    def _bounds_at(self, snapshot: "Snapshot") -> TimestampBounds:
+        """What reads the bounds of the dataset's timestamp column. Kept: it is asked for every file."""
+        found = self._bounds.get(snapshot.snapshot_id)
+        if found is None:
+            field = timestamp_field(self.schema_of(snapshot), self._timestamp_column)
+            found = self._bounds[snapshot.snapshot_id] = TimestampBounds(field)
+        return found
+
+    def _partition(self, entry: Entry) -> Mapping[str, str | None]:
+        """The partition values of a file; files with equal values share them."""
+        # By their text: 0.0 equals -0.0.
+        key = entry.spec_id, repr(entry.partition)
+        found = self._partition_texts.get(key)
+        if found is None:
+            found = partition_texts(entry, self._specs[entry.spec_id], self._newest_schema)
+            self._partition_texts[key] = found
+        return found
 
     def deleted_rows(self, file: SourceFile, text: str) -> "np.ndarray":
         """Positions of the rows that `text` (a `SourceFile.deletes` or `only`) marks."""
@@ -149,3 +159,11 @@ class State:
 
         deletes = self.delete_files(snapshot).applying(target)
         return self._deleted.of(file.path, file.bytes, deletes, compared)
+
+
+def _rows_left(entry: Entry, deletes: list[Entry]) -> int | None:
+    """Rows of a data file that its delete files leave; None unless all are deletion vectors: others
+    may be about rows of other files too, or mark one row twice."""
+    if any(one.form != "PUFFIN" for one in deletes):
+        return None
+    return entry.rows - sum(one.rows for one in deletes)

@@ -198,12 +198,23 @@ def test_branches_are_not_followed(iceberg: IcebergBuilder) -> None:
     assert net_new(table, table.slice(1, 3)) == iceberg.state(3) - iceberg.state(1)
 
 
+def test_tables_of_more_files_than_are_kept_in_memory(iceberg: IcebergBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iceberg_manifests, "ENTRIES_KEPT", 2)
+    for number in range(6):
+        iceberg.append(number)
+    table = iceberg.table()
+    for lower, upper in ((3, 5), (2, 4), (None, 6), (1, 6), (None, 3)):
+        assert net_new(table, table.slice(lower, upper)) == iceberg.state(upper) - iceberg.state(lower)
+
+
 def test_manifests_read_grow_with_what_changed(iceberg: IcebergBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         iceberg.append(number)
     table, reads = iceberg.table(), []
     read = iceberg_manifests.read_manifest
-    monkeypatch.setattr(iceberg_manifests, "read_manifest", lambda *args: reads.append(args[2]) or read(*args))
+    monkeypatch.setattr(
+        iceberg_manifests, "read_manifest", lambda *args: reads.append(args[1].manifest_path) or read(*args)
+    )
     table.slice(27, 29)
     assert len(set(reads)) == len(reads) == 2
     table.slice(26, 29)

@@ -171,7 +171,7 @@ def vector(
     file.write_bytes(b"PFA1" + blob + b"PFA1")
     return Entry(
         Status.ADDED, 1, sequence, Content.POSITION_DELETES, str(file), "PUFFIN", 0, (), len(positions), file.stat().st_size,
-        {}, {}, {}, {}, (), path, 4, len(blob),
+        {}, {}, {}, (), path, 4, len(blob),
     )  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def test_a_vector_takes_the_place_of_position_deletes() -> None:
         values = {"referenced": "f", "offset": 4, "length": 40, "spec_id": 0, "partition": (), **more}
         return Entry(
             status=Status.ADDED, snapshot_id=1, sequence=sequence, content=content, path=path, form=form, rows=1, bytes=1,
-            value_counts={}, null_counts={}, least={}, most={}, equality_ids=(), **values,
+            null_counts={}, least={}, most={}, equality_ids=(), **values,
         )  # type: ignore[arg-type]  # fmt: skip
 
     found = [
