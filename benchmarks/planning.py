@@ -7,6 +7,7 @@ the processor.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import time
@@ -114,7 +115,7 @@ SUBJECTS = (delta, iceberg)
 
 
 def measure(subject: Subject, folder: Path, versions: int, files: int, rounds: int) -> Result:
-    """Open and plan in turn, each time with nothing kept of the time before.
+    """Open and plan in turn, each time with nothing kept of the time before, and what that left collected.
 
     Raises RuntimeError when something else is planned than the table has."""
     exporter = Exporter(LocalStore(folder / "to"), str(folder), behavior=Behavior.TIME_SERIES, timestamp_column="at")
@@ -135,6 +136,7 @@ def measure(subject: Subject, folder: Path, versions: int, files: int, rounds: i
     taken: list[list[float]] = [[], [], []]
     for _ in range(rounds):
         for (step, expected), seconds in zip(steps, taken, strict=True):
+            gc.collect()
             began = time.process_time()
             found = step()
             seconds.append(time.process_time() - began)

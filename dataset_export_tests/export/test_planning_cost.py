@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from pyiceberg.table import StaticTable
 
 from dataset_export.destinations.local import LocalStore
 from dataset_export.export.bounds import Bounds
@@ -59,6 +60,25 @@ def test_a_plan_of_everything_takes_no_more_than_a_few_times_what_opening_takes(
         assert described.source_rows == 200_000
 
     assert seconds(plan) < AMPLE * seconds(open_by_library)
+
+
+def test_a_plan_of_all_of_an_iceberg_table_takes_little_more_than_opening(tmp_path: Path) -> None:
+    metadata = str(write_iceberg_metadata(tmp_path / "lake", versions=40, files=100))
+    exporter = exporter_of(tmp_path)
+
+    def open_by_library() -> None:
+        table = StaticTable.from_metadata(metadata)
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        assert sum(len(one.fetch_manifest_entry(table.io)) for one in snapshot.manifests(table.io)) == 4000
+
+    def plan() -> None:
+        table = open_table(TableLocation("iceberg", metadata, {}, timestamp_column="at"))
+        described = describe(exporter.request(0), Bounds(None, 40), table)
+        assert sum(len(shard.files) for shard in described.shards) == 4000
+        assert described.source_rows == 40_000
+
+    assert seconds(plan) < 3 * seconds(open_by_library)
 
 
 def test_an_increment_reads_what_changed_however_long_the_history(
