@@ -5,7 +5,6 @@ Files are staged in a hidden folder, and a rename makes one visible: atomic, who
 way: so the file is looked at and compared before it is called a conflict or gone.
 """
 
-import enum
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -32,13 +31,12 @@ from dataset_export.destinations.adls_gen2_upload import (
 from dataset_export.destinations.azure_calls import Answered, ClientSource, LazyClient
 from dataset_export.destinations.azure_credentials import AzureAccountDestination
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.found import Found, conflict, gone, reads_as
 from dataset_export.destinations.part_upload import first_part_size
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.ranged_reading import RANGE_BYTES, ranged_stream
-from dataset_export.errors import ConfigError, Conflict, ExportError, IntegrityError, TransientError
+from dataset_export.errors import ConfigError, ExportError, IntegrityError, TransientError
 from dataset_export.secret_refs import revealed
-
-READ_SIZE = 1 << 20
 
 
 class ADLSGen2Destination(AzureAccountDestination):
@@ -83,14 +81,6 @@ class ADLSGen2Destination(AzureAccountDestination):
             self.service_client(DataLakeServiceClient, "dfs").get_file_system_client(self.filesystem),
             self.service_client(BlobServiceClient, "blob").get_container_client(self.filesystem),
         )
-
-
-class Found(enum.Enum):
-    """What the file system shows at a path."""
-
-    NOTHING = enum.auto()
-    OURS = enum.auto()
-    FOREIGN = enum.auto()
 
 
 class ADLSGen2Store:
@@ -146,7 +136,7 @@ class ADLSGen2Store:
             return
         if self._find(staged.path, staged.bytes, staged.sha256) is Found.OURS:
             return
-        raise self._gone(staged) if held is None else self._exchanged(staged)
+        raise gone(self.uri(staged.path)) if held is None else self._exchanged(staged)
 
     def publish(self, staged: Staged) -> None:
         """Rename the staged file, on the condition that it is the one we flushed and that the name is free."""
@@ -231,11 +221,11 @@ class ADLSGen2Store:
             self._paths.delete(self._hidden(staged))  # published by an earlier upload of the same bytes: ours is left
             return
         if found is Found.FOREIGN:
-            raise self._conflict(staged.path) from error
+            raise conflict(self.uri(staged.path)) from error
         if isinstance(error, TransientError):
             raise error
         if error.code in SOURCE_GONE:
-            raise self._gone(staged) from error
+            raise gone(self.uri(staged.path)) from error
         if error.code in SOURCE_CHANGED:
             raise self._exchanged(staged) from error
         raise TransientError(f"{self.uri(staged.path)} was there and vanished: it is tried again") from error
@@ -246,7 +236,7 @@ class ADLSGen2Store:
         if isinstance(error, TransientError):
             raise error
         if error.code in TAKEN:
-            raise self._conflict(path) from error
+            raise conflict(self.uri(path)) from error
         raise TransientError(f"{self.uri(path)} was changed by somebody else meanwhile: it is tried again") from error
 
     def _write(self, key: str, data: bytes, sha256: str) -> None:
@@ -265,14 +255,7 @@ class ADLSGen2Store:
         if seen.sha256 == sha256:
             return Found.OURS
         # Copied by another tool, a file of the same bytes has no such metadata: then the bytes decide.
-        digest = hashlib.sha256()
-        try:
-            with self.open(path) as stream:
-                while chunk := stream.read(READ_SIZE):
-                    digest.update(chunk)
-        except FileNotFoundError:
-            return Found.NOTHING
-        return Found.OURS if digest.hexdigest() == sha256 else Found.FOREIGN
+        return Found.OURS if reads_as(self.open, path, size, sha256) else Found.FOREIGN
 
     def _drop(self, key: str) -> None:
         try:
@@ -289,14 +272,6 @@ class ADLSGen2Store:
 
     def _prune(self, folder: str, *, is_folder: bool = True) -> None:
         self._paths.prune(folder, self._root.rstrip("/"), is_folder=is_folder)
-
-    def _conflict(self, path: str) -> Conflict:
-        return Conflict(
-            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
-        )
-
-    def _gone(self, staged: Staged) -> IntegrityError:
-        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
 
     def _exchanged(self, staged: Staged) -> IntegrityError:
         return IntegrityError(

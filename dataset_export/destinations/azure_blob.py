@@ -6,7 +6,6 @@ wrote: so the blob is looked at and compared before it is called a conflict.
 """
 
 import base64
-import enum
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -30,9 +29,10 @@ from dataset_export.destinations.azure_blob_upload import (
 from dataset_export.destinations.azure_calls import Answered, AzureCalls, ClientSource, LazyClient
 from dataset_export.destinations.azure_credentials import AzureAccountDestination
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.found import Found, conflict, gone, reads_as
 from dataset_export.destinations.part_upload import first_part_size
 from dataset_export.destinations.policy import Policy
-from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
+from dataset_export.errors import ConfigError, IntegrityError, TransientError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -73,14 +73,6 @@ class AzureBlobDestination(AzureAccountDestination):
         from azure.storage.blob import BlobServiceClient
 
         return self.service_client(BlobServiceClient, "blob").get_container_client(self.container)
-
-
-class Found(enum.Enum):
-    """What the container shows at a key."""
-
-    NOTHING = enum.auto()
-    OURS = enum.auto()
-    FOREIGN = enum.auto()
 
 
 class AzureBlobStore:
@@ -144,7 +136,7 @@ class AzureBlobStore:
             raise IntegrityError(
                 f"the blocks held for {self.uri(staged.path)} are not those sent: run the export again"
             )
-        raise self._gone(staged)
+        raise gone(self.uri(staged.path))
 
     def publish(self, staged: Staged) -> None:
         """Put Block List on the condition that the name is free."""
@@ -184,11 +176,11 @@ class AzureBlobStore:
                 expect=TAKEN,
             )
         except (Answered, TransientError) as error:
-            if self._reads_as(path, len(data), sha256):
+            if reads_as(self.open, path, len(data), sha256):
                 return
             if isinstance(error, TransientError):
                 raise
-            raise self._conflict(path) from error
+            raise conflict(self.uri(path)) from error
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Blobs below `folder`. What stands for a folder (in a hierarchical namespace, or made by a tool) is no file."""
@@ -248,11 +240,11 @@ class AzureBlobStore:
         if found is Found.OURS:
             return
         if found is Found.FOREIGN:
-            raise self._conflict(staged.path) from error
+            raise conflict(self.uri(staged.path)) from error
         if isinstance(error, TransientError):
             raise error
         if error.code in BLOCKS_GONE:
-            raise self._gone(staged) from error
+            raise gone(self.uri(staged.path)) from error
         raise TransientError(f"{self.uri(staged.path)} was there and vanished: it is tried again") from error
 
     def _find(self, staged: Staged) -> Found:
@@ -270,26 +262,7 @@ class AzureBlobStore:
         if head.metadata.get(SHA256_KEY) == staged.sha256:
             return Found.OURS
         # Copied by another tool, a blob of the same bytes has no such metadata: then the bytes decide.
-        return Found.OURS if self._reads_as(staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
-
-    def _reads_as(self, path: str, size: int, sha256: str) -> bool:
-        try:
-            with self.open(path) as stream:
-                digest, read = hashlib.sha256(), 0
-                while read <= size and (chunk := stream.read(READ_SIZE)):
-                    digest.update(chunk)
-                    read += len(chunk)
-        except FileNotFoundError:
-            return False
-        return read == size and digest.hexdigest() == sha256
-
-    def _conflict(self, path: str) -> Conflict:
-        return Conflict(
-            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
-        )
-
-    def _gone(self, staged: Staged) -> IntegrityError:
-        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
+        return Found.OURS if reads_as(self.open, staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
 
     def _key(self, path: str) -> str:
         return self._root + check_path(path)

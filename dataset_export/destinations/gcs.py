@@ -5,7 +5,6 @@ Staged files are hidden objects; a copy inside the bucket makes the file visible
 first one wrote: so the object is looked at and compared before it is called a conflict.
 """
 
-import enum
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.found import Found, conflict, gone, reads_as
 from dataset_export.destinations.gcs_calls import PUBLIC_ENDPOINT, Answer, Answered, GCSCalls, SignIn, text
 from dataset_export.destinations.gcs_checksums import hash_header
 from dataset_export.destinations.gcs_hmac import HmacSignIn
@@ -37,7 +37,7 @@ from dataset_export.destinations.io_manager import DestinationIOManager, secret_
 from dataset_export.destinations.part_upload import first_part_size
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.ranged_reading import RANGE_BYTES, ranged_stream
-from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
+from dataset_export.errors import ConfigError, IntegrityError, TransientError
 from dataset_export.secret_refs import revealed
 
 if TYPE_CHECKING:
@@ -92,14 +92,6 @@ class GCSDestination(DestinationIOManager):
         return TokenSignIn(service_account(key) if key is not None else default_credentials(session), session)
 
 
-class Found(enum.Enum):
-    """What the bucket shows at a key."""
-
-    NOTHING = enum.auto()
-    OURS = enum.auto()
-    FOREIGN = enum.auto()
-
-
 class GCSStore:
     """`Store` over the folder `folder` of the bucket of `calls`. `part_bytes` is the size of the first parts, `server` the
     endpoint, where it is not Google's public one. What the credentials need is in `gcs_policy`."""
@@ -149,7 +141,7 @@ class GCSStore:
             return
         if held is not None:
             raise IntegrityError(f"the bytes held for {self.uri(staged.path)} are not those sent: run the export again")
-        raise self._gone(staged)
+        raise gone(self.uri(staged.path))
 
     def publish(self, staged: Staged) -> None:
         """Copy the hidden object, on the conditions that it is the staged one and that the name is free; then remove
@@ -186,11 +178,11 @@ class GCSStore:
         try:
             self._calls.call("Put Object", "PUT", self._key(path), headers=headers, body=data, expect=TAKEN)
         except (Answered, TransientError) as error:
-            if self._reads_as(path, len(data), sha256):
+            if reads_as(self.open, path, len(data), sha256):
                 return
             if isinstance(error, TransientError):
                 raise
-            raise self._conflict(path) from error
+            raise conflict(self.uri(path)) from error
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Objects below `folder`. Names that end in `/` are folders that a console made, not files."""
@@ -265,12 +257,12 @@ class GCSStore:
         if found is Found.OURS:
             return
         if found is Found.FOREIGN:
-            raise self._conflict(staged.path) from error
+            raise conflict(self.uri(staged.path)) from error
         if isinstance(error, TransientError):
             raise error
         held = look(self._calls, self._hidden_key(staged))
         if held is None or held.generation != staged.handle["generation"]:
-            raise self._gone(staged) from error
+            raise gone(self.uri(staged.path)) from error
         raise TransientError(f"{self.uri(staged.path)} was there and vanished: it is tried again") from error
 
     def _find(self, staged: Staged) -> Found:
@@ -282,26 +274,7 @@ class GCSStore:
         if held.sha256 == staged.sha256:
             return Found.OURS
         # Written by another tool, an object of the same bytes has no such metadata: then the bytes decide.
-        return Found.OURS if self._reads_as(staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
-
-    def _reads_as(self, path: str, size: int, sha256: str) -> bool:
-        try:
-            with self.open(path) as stream:
-                digest, read = hashlib.sha256(), 0
-                while read <= size and (chunk := stream.read(RANGE_BYTES)):
-                    digest.update(chunk)
-                    read += len(chunk)
-        except FileNotFoundError:
-            return False
-        return read == size and digest.hexdigest() == sha256
-
-    def _conflict(self, path: str) -> Conflict:
-        return Conflict(
-            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
-        )
-
-    def _gone(self, staged: Staged) -> IntegrityError:
-        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
+        return Found.OURS if reads_as(self.open, staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
 
     def _key(self, path: str) -> str:
         return self._root + check_path(path)

@@ -31,10 +31,11 @@ from dataset_export.destinations.filesystem import (
     sync_folder,
     translated,
 )
+from dataset_export.destinations.found import conflict, gone
 from dataset_export.destinations.io_manager import DestinationIOManager
 from dataset_export.destinations.local_copy import FileCopy
 from dataset_export.destinations.policy import Operation, Policy
-from dataset_export.errors import ConfigError, Conflict, ExportError, IntegrityError
+from dataset_export.errors import ConfigError, ExportError, IntegrityError
 
 STAGING = f"{HIDDEN_FOLDER}/staging"
 STAGED_SUFFIX = ".staged"
@@ -98,7 +99,7 @@ class LocalStore:
                 if self._holds(held, staged.bytes, staged.sha256):
                     return
                 raise IntegrityError(f"{held} is not what was staged for {staged.path}: run the export again")
-        raise IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
+        raise gone(self.uri(staged.path))
 
     def publish(self, staged: Staged) -> None:
         """Link the staged file to its visible name, make the folder durable, drop the staged name."""
@@ -109,11 +110,9 @@ class LocalStore:
             except FileNotFoundError as error:
                 if self._holds(target, staged.bytes, staged.sha256):
                     return
-                raise IntegrityError(
-                    f"the bytes staged for {self.uri(staged.path)} are gone: run the export again"
-                ) from error
+                raise gone(self.uri(staged.path)) from error
         if not published and not self._holds(target, staged.bytes, staged.sha256):
-            raise self._conflict(target)
+            raise conflict(str(target))
         self._remove(source)
 
     def discard(self, staged: Staged) -> None:
@@ -137,7 +136,7 @@ class LocalStore:
         finally:
             self._remove(hidden)
         if not published and not self._holds(target, len(data), hashlib.sha256(data).hexdigest()):
-            raise self._conflict(target)
+            raise conflict(str(target))
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Regular files below `folder`; symbolic links are not followed and not listed."""
@@ -225,9 +224,6 @@ class LocalStore:
                     return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
             except FileNotFoundError:
                 return False
-
-    def _conflict(self, target: Path) -> Conflict:
-        return Conflict(f"{target} exists and is not ours, so it was left as it is: move it away or change the folder")
 
     def _staged_file(self, staged: Staged) -> Path:
         return self._hidden(str(staged.handle["hidden"]))

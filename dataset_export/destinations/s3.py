@@ -6,7 +6,6 @@ that its first try wrote: so the object is read back and compared before it is c
 """
 
 import base64
-import enum
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 from pydantic import Field
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.found import Found, conflict, gone, reads_as
 from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.policy import Policy
 from dataset_export.destinations.s3_calls import Answered, Bucket
@@ -30,9 +30,9 @@ from dataset_export.destinations.s3_parts import (
     parts_of,
 )
 from dataset_export.destinations.s3_policy import s3_policy
-from dataset_export.destinations.s3_reading import NO_SUCH_KEY, READ_SIZE, open_object
+from dataset_export.destinations.s3_reading import NO_SUCH_KEY, open_object
 from dataset_export.destinations.s3_upload import NO_SUCH_UPLOAD, S3Upload, abort, unfinished_uploads
-from dataset_export.errors import ConfigError, Conflict, IntegrityError, TransientError
+from dataset_export.errors import ConfigError, IntegrityError, TransientError
 
 TAKEN = frozenset({"PreconditionFailed"})
 PARTS_GONE = NO_SUCH_UPLOAD | {"InvalidPart", "InvalidPartOrder"}
@@ -103,14 +103,6 @@ class S3Destination(DestinationIOManager):
         )
 
 
-class Found(enum.Enum):
-    """What the bucket shows at a key."""
-
-    NOTHING = enum.auto()
-    OURS = enum.auto()
-    FOREIGN = enum.auto()
-
-
 class S3Store:
     """`Store` over the folder `folder` of a bucket.
 
@@ -163,7 +155,7 @@ class S3Store:
         except Answered:
             if self._find(staged) is Found.OURS:
                 return
-            raise self._gone(staged) from None
+            raise gone(self.uri(staged.path)) from None
         sent = dict(enumerate(parts_of(staged), start=1))
         # As sets: some servers list a part twice after a retry sent it twice. Another version of a part is refused.
         expected = {(number, part.bytes, part.etag, part.sha256) for number, part in sent.items()}
@@ -214,11 +206,11 @@ class S3Store:
                 **condition,
             )
         except (Answered, TransientError) as error:
-            if self._reads_as(path, len(data), digest.hexdigest()):
+            if reads_as(self.open, path, len(data), digest.hexdigest()):
                 return
             if isinstance(error, TransientError):
                 raise
-            raise self._conflict(path) from error
+            raise conflict(self.uri(path)) from error
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Objects below `folder`. They are sorted here, because directory buckets and some servers list folder by
@@ -261,11 +253,11 @@ class S3Store:
             self.discard(staged)  # published by an earlier upload of the same bytes: ours is then still unfinished
             return
         if found is Found.FOREIGN:
-            raise self._conflict(staged.path) from error
+            raise conflict(self.uri(staged.path)) from error
         if isinstance(error, TransientError):
             raise error
         if error.code in PARTS_GONE:
-            raise self._gone(staged) from error
+            raise gone(self.uri(staged.path)) from error
         raise TransientError(f"{self.uri(staged.path)} was there and vanished: it is tried again") from error
 
     def _find(self, staged: Staged) -> Found:
@@ -280,32 +272,13 @@ class S3Store:
         if head.get("ChecksumSHA256") == composite_checksum(parts_of(staged)):
             return Found.OURS
         # The same bytes sent in other parts have another checksum, and some servers keep none: then the bytes decide.
-        return Found.OURS if self._reads_as(staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
-
-    def _reads_as(self, path: str, size: int, sha256: str) -> bool:
-        try:
-            with self.open(path) as stream:
-                digest, read = hashlib.sha256(), 0
-                while read <= size and (chunk := stream.read(READ_SIZE)):
-                    digest.update(chunk)
-                    read += len(chunk)
-        except FileNotFoundError:
-            return False
-        return read == size and digest.hexdigest() == sha256
+        return Found.OURS if reads_as(self.open, staged.path, staged.bytes, staged.sha256) else Found.FOREIGN
 
     def _held_parts(self, staged: Staged) -> Iterator[Any]:
         for page in self._calls.pages(
             "list_parts", expect=NO_SUCH_UPLOAD, Key=self._key(staged.path), UploadId=staged.handle["upload_id"]
         ):
             yield from page.get("Parts", [])
-
-    def _conflict(self, path: str) -> Conflict:
-        return Conflict(
-            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
-        )
-
-    def _gone(self, staged: Staged) -> IntegrityError:
-        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
 
     def _key(self, path: str) -> str:
         return self._root + check_path(path)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from dataset_export.destinations.contract import Entry, Leftover, Staged, Store, check_path
+from dataset_export.destinations.found import conflict, gone, reads_as
 from dataset_export.destinations.io_manager import DestinationIOManager, secret_field
 from dataset_export.destinations.local import PUT_SUFFIX, STAGED_SUFFIX, STAGING
 from dataset_export.destinations.policy import Policy
@@ -23,10 +24,10 @@ from dataset_export.destinations.sftp_calls import SFTPCalls
 from dataset_export.destinations.sftp_connections import Access
 from dataset_export.destinations.sftp_files import Named
 from dataset_export.destinations.sftp_policy import sftp_policy
-from dataset_export.destinations.sftp_reading import CHUNK_BYTES, open_stream
+from dataset_export.destinations.sftp_reading import open_stream
 from dataset_export.destinations.sftp_session import Session
 from dataset_export.destinations.sftp_upload import SFTPUpload
-from dataset_export.errors import ConfigError, Conflict, IntegrityError
+from dataset_export.errors import ConfigError, IntegrityError
 
 MOST_CONNECTIONS = 32
 
@@ -136,7 +137,7 @@ class SFTPStore:
                     f"{self.uri(hidden)} is not what was staged for {staged.path}: run the export again"
                 )
         elif not self._reads_as(staged.path, staged.bytes, staged.sha256):
-            raise self._gone(staged)
+            raise gone(self.uri(staged.path))
 
     def publish(self, staged: Staged) -> None:
         """Give the staged file its visible name."""
@@ -153,7 +154,7 @@ class SFTPStore:
         if named is Named.DONE:
             return
         if not self._reads_as(target, staged.bytes, staged.sha256):
-            raise self._conflict(target) if named is Named.TAKEN else self._gone(staged)
+            raise conflict(self.uri(target)) if named is Named.TAKEN else gone(self.uri(staged.path))
         self._remove(hidden)
 
     def discard(self, staged: Staged) -> None:
@@ -176,7 +177,7 @@ class SFTPStore:
                 f"{self.uri(path)} cannot be replaced in one step, because the server has no posix-rename@openssh.com: "
                 "delete the file first, or deliver to another server"
             )
-        raise self._conflict(path)
+        raise conflict(self.uri(path))
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Regular files below `folder`; symbolic links are not followed and not listed. Folders are read side by
@@ -258,22 +259,7 @@ class SFTPStore:
     def _reads_as(self, path: str, size: int, sha256: str) -> bool:
         if self._size(path) != size:
             return False
-        digest = hashlib.sha256()
-        try:
-            with open_stream(self._calls, path) as stream:
-                while chunk := stream.read(CHUNK_BYTES):
-                    digest.update(chunk)
-        except FileNotFoundError:
-            return False
-        return digest.hexdigest() == sha256
-
-    def _conflict(self, path: str) -> Conflict:
-        return Conflict(
-            f"{self.uri(path)} exists and is not ours, so it was left as it is: move it away or change the folder"
-        )
-
-    def _gone(self, staged: Staged) -> IntegrityError:
-        return IntegrityError(f"the bytes staged for {self.uri(staged.path)} are gone: run the export again")
+        return reads_as(lambda path: open_stream(self._calls, path), path, size, sha256)
 
 
 def _hidden(receipt: Staged | Leftover) -> str:

@@ -85,7 +85,9 @@ def test_dg_scaffolds(tmp_path: Path) -> None:
 
 def test_schema_is_current() -> None:
     written = (ROOT / "docs/schema/defs.schema.json").read_text()
-    assert written == schema_text(), "write it anew: python -m dataset_export.components.schema"
+    assert written == schema_text(), (
+        "write it anew: python -m dataset_export.components.schema > docs/schema/defs.schema.json"
+    )
 
 
 def test_every_field_has_a_description() -> None:
