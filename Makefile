@@ -62,7 +62,7 @@ bench-destinations: $(DEV) ## Compare uploads to every kind of destination with 
 bench-planning: $(DEV) ## Measure planning of tables of 1,000 versions and 100,000 files (about a minute).
 	$(BIN)/python -m benchmarks.planning
 
-bench-rewrites: $(DEV) ## Measure increments of tables of 100 M rows that were rewritten (about three minutes, 7 GB of disk).
+bench-rewrites: $(DEV) ## Measure increments of tables of 100 M rows that were rewritten (about five minutes, 7 GB of disk).
 	$(BIN)/python -m benchmarks.rewrites
 
 format: $(DEV) ## Format and fix what can be fixed.
