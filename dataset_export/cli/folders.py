@@ -23,12 +23,15 @@ def folders_of(dataflow: "Dataflow", export_time: datetime) -> list[dict[str, An
     shown: list[dict[str, Any]] = []
     for dataset in dataflow.datasets:
         mark = name_mark(dataflow.name, dataset.id, export_time, EXAMPLE_RUN)
+        beginning = dataflow.render_file_name(dataset, export_time)
         run = (dataflow, dataset, export_time, RUN_ID)
         shown.append(
             {
                 "dataset": dataset.id,
                 "folder": dataflow.render_folder(dataset, export_time),
-                "example_files": [file_name(mark, ordinal, dataflow.ending) for ordinal in range(EXAMPLE_FILES)],
+                "example_files": [
+                    file_name(beginning, mark, ordinal, dataflow.ending) for ordinal in range(EXAMPLE_FILES)
+                ],
                 "manifest": encrypted_copy_path(*run) or manifest_path(*run),
             }
         )

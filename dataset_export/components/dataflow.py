@@ -30,6 +30,7 @@ from dataset_export.export.columns import Columns
 from dataset_export.export.dataflow import Dataflow as DataflowValue
 from dataset_export.export.dataflow import ExportMode, check_name
 from dataset_export.export.dataflow import Organization as OrganizationValue
+from dataset_export.export.file_names import FileNameTemplate
 from dataset_export.export.file_shape import FileShape
 from dataset_export.export.folder import DEFAULT_TEMPLATE, FolderTemplate
 from dataset_export.export.schedule import Frequency, Schedule, make_schedule
@@ -115,6 +116,11 @@ class DataflowAttributes(Attributes):
         "%DATASET_NAME%, %EXPORT_TIME%, %DATETIME(YYYYMMdd_HHmmss)%, %DESTINATION%, %DESTINATION_INSTANCE_ID%, "
         "%DESTINATION_INSTANCE_NAME%, %ORGANIZATION_NAME%, %SANDBOX_NAME%.",
     )
+    file_name: str = Field(
+        default=FileNameTemplate().text,
+        description="Template of what the names of data files begin with, with the macros of folder; a number and what "
+        "makes the name unique follow.",
+    )
     format: Format | None = Field(
         default=None, description="Format of the files: parquet or json. Default: the destination's."
     )
@@ -186,6 +192,7 @@ class _Checked:
 
     schedule: Schedule
     folder: FolderTemplate
+    file_name: FileNameTemplate
     shape: FileShape
     columns: Mapping[str, Columns]
 
@@ -217,6 +224,8 @@ class Dataflow(Declaration):
         schedule = _schedule(attributes.schedule, source)
         with source.blaming("folder"):
             folder = FolderTemplate(attributes.folder)
+        with source.blaming("file_name"):
+            file_name = FileNameTemplate(attributes.file_name)
         with source.blaming("target_bytes_per_file"):
             shape = FileShape(
                 max_rows_per_file=attributes.max_rows_per_file,
@@ -224,7 +233,7 @@ class Dataflow(Declaration):
                 target_bytes_per_file=attributes.target_bytes_per_file,
             )
         columns = columns_by_dataset(attributes.columns, attributes.datasets, source)
-        return cls(attributes, _Checked(schedule, folder, shape, columns), source)
+        return cls(attributes, _Checked(schedule, folder, file_name, shape, columns), source)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The exports with their checks, the job and the schedule."""
@@ -253,6 +262,7 @@ class Dataflow(Declaration):
                 destination=destination,
                 schedule=self._checked.schedule,
                 folder=self._checked.folder,
+                file_name=self._checked.file_name,
                 encoding=encoding,
                 shape=self._checked.shape,
                 mode=self.attributes.mode,

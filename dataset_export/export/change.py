@@ -18,6 +18,7 @@ EFFECTS: Mapping[str, str] = {
     "schedule": "all datasets have one schedule; at the next export time of the new one, each gets what was added since its last export",
     "mode": "the next export is the whole table when the mode is full, else what was added since the last export",
     "folder": "from the next export on; what was delivered stays where it is, unless it is resent",
+    "file_name": "from the next export on; what was delivered keeps its names, unless it is resent",
     "format": "from the next export on; what was delivered stays as it is, unless it is resent",
     "compression": "from the next export on; what was delivered stays as it is, unless it is resent",
     "organization": "from the next export on, where the folder names it",

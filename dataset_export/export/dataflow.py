@@ -14,6 +14,7 @@ from dataset_export.encoding.openpgp import ENCRYPTED_ENDING
 from dataset_export.encoding.openpgp_keys import Recipients
 from dataset_export.errors import ConfigError, UsageError
 from dataset_export.export.columns import Columns
+from dataset_export.export.file_names import FileNameTemplate
 from dataset_export.export.file_shape import FileShape
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Schedule, format_export_time
@@ -214,7 +215,8 @@ class Dataflow:
     """Datasets, one destination, one schedule, one mode and one encoding for all of them (spec S4).
 
     `owner` answers for it (spec S2): a role, a team or a person; `owners` are whom the UI names besides. `columns` are by
-    the id of a dataset; one that is not there delivers all of its columns. `shape` is how large its files are.
+    the id of a dataset; one that is not there delivers all of its columns. `shape` is how large its files are, `file_name` what their names
+    begin with.
     """
 
     name: str
@@ -227,6 +229,7 @@ class Dataflow:
     on_schema_change: OnSchemaChange = OnSchemaChange.EVOLVE
     columns: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
     shape: FileShape = field(default_factory=FileShape)
+    file_name: FileNameTemplate = field(default_factory=FileNameTemplate)
     organization: Organization = field(default_factory=Organization)
     owner: str | None = None
     owners: tuple[str, ...] = ()
@@ -242,6 +245,7 @@ class Dataflow:
             raise ConfigError(f"dataflow {self.name} names a dataset twice: {', '.join(ids)}")
         for dataset in self.datasets:
             self.render_folder(dataset, self.schedule.start)
+            self.render_file_name(dataset, self.schedule.start)
 
     @property
     def shown_owners(self) -> tuple[str, ...]:
@@ -277,6 +281,14 @@ class Dataflow:
             ConfigError: when a macro's value cannot be a folder name.
         """
         return self.folder.render(self._macro_values(dataset), export_time)
+
+    def render_file_name(self, dataset: Dataset, export_time: datetime) -> str:
+        """What the names of the data files of one export of one dataset begin with.
+
+        Raises:
+            ConfigError: when a macro's value cannot be part of a name.
+        """
+        return self.file_name.render(self._macro_values(dataset), export_time)
 
     def render_manifest_folder(self, dataset: Dataset, export_time: datetime) -> str:
         """The folder of the manifest: that of the data, unless the destination routes manifests elsewhere (spec S7).

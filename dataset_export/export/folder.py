@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from dataset_export.destinations.contract import HIDDEN_FOLDER, check_path
 from dataset_export.errors import ConfigError
@@ -33,25 +34,24 @@ class FolderTemplate:
     """A checked template. `/` separates folders; a template of just `/` is the destination's folder itself."""
 
     text: str = DEFAULT_TEMPLATE
+    what: ClassVar[str] = "folder template"
 
     def __post_init__(self) -> None:
         for match in _TOKEN.finditer(self.text):
             name, pattern = match[1], match[2]
             if name not in MACROS:
                 raise ConfigError(
-                    f"folder template {self.text!r}: there is no macro %{name}%; macros are {_macro_list()}"
+                    f"{self.what} {self.text!r}: there is no macro %{name}%; macros are {_macro_list()}"
                     + did_you_mean(name, MACROS)
                 )
             if (name == "DATETIME") != (pattern is not None):
-                raise ConfigError(
-                    f"folder template {self.text!r}: write %DATETIME(pattern)%, and no other macro with (…)"
-                )
+                raise ConfigError(f"{self.what} {self.text!r}: write %DATETIME(pattern)%, and no other macro with (…)")
             if pattern is not None:
                 format_datetime(pattern, datetime(2000, 1, 1, tzinfo=UTC))
         literal = _TOKEN.sub("x", self.text)
         if "%" in literal:
             raise ConfigError(
-                f"folder template {self.text!r} has a '%' that belongs to no macro; macros are {_macro_list()}"
+                f"{self.what} {self.text!r} has a '%' that belongs to no macro; macros are {_macro_list()}"
                 + next(filter(None, (did_you_mean(name, MACROS) for name in re.findall(r"%(\w+)", self.text))), "")
             )
         if self.text != "/":
@@ -84,7 +84,7 @@ class FolderTemplate:
             value = values[name]
             if "/" in value or not value:
                 raise ConfigError(
-                    f"folder template {self.text!r}: %{name}% is {value!r} here, which is {'empty' if not value else 'more than one folder'}; "
+                    f"{self.what} {self.text!r}: %{name}% is {value!r} here, which is {'empty' if not value else 'more than one folder'}; "
                     f"use another macro"
                 )
             return value
@@ -96,10 +96,10 @@ class FolderTemplate:
         try:
             check_path(path)
         except ConfigError as error:
-            raise ConfigError(f"folder template {self.text!r}: {error}") from error
+            raise ConfigError(f"{self.what} {self.text!r}: {error}") from error
         if path.split("/")[0] == HIDDEN_FOLDER:
             raise ConfigError(
-                f"folder template {self.text!r} begins with {HIDDEN_FOLDER}, which is kept for our own records"
+                f"{self.what} {self.text!r} begins with {HIDDEN_FOLDER}, which is kept for our own records"
             )
         return path
 

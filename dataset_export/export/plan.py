@@ -365,9 +365,10 @@ def _complete(manifest: Manifest | None) -> Plan:
 
 def _planned_files(request: Request, part: Slice) -> list[PlannedFile]:
     folder = f"{request.folder}/" if request.folder else ""
+    beginning = request.dataflow.render_file_name(request.dataset, request.export_time)
     mark, ending = request.mark, request.dataflow.ending
     groups = group_sources(part, request.dataflow.shape.target_bytes_per_file)
     return [
-        PlannedFile(folder + file_name(mark, ordinal, ending), sources, part.removed)
+        PlannedFile(folder + file_name(beginning, mark, ordinal, ending), sources, part.removed)
         for ordinal, sources in enumerate(groups)
     ]

@@ -13,6 +13,7 @@ from dataset_export.destinations.local import LocalDestination
 from dataset_export.encoding.contract import Compression, Encoding
 from dataset_export.errors import ConfigError
 from dataset_export.export.dataflow import Dataflow, ExportMode
+from dataset_export.export.file_names import FileNameTemplate
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.orchestration.ran_last import ran_last
@@ -76,6 +77,7 @@ def test_s4_a_change_of_one_dataset_touches_that_one(ran: World) -> None:
     [
         ({"mode": ExportMode.FULL}, "mode", "the whole table"),
         ({"folder": FolderTemplate("x/%DATASET_ID%")}, "folder", "stays where it is"),
+        ({"file_name": FileNameTemplate("%DATASET_ID%")}, "file_name", "keeps its names"),
         ({"encoding": Encoding(compression=Compression.ZSTD)}, "compression", "stays as it is"),
         ({"enabled": False}, "enabled", "nothing is exported"),
     ],

@@ -37,6 +37,7 @@ FULL = document(
       datasets:
         flights: {include: [id, "`net.price`"], exclude: [id.part]}
     folder: "%ORGANIZATION_NAME%/%SANDBOX_NAME%/%DATASET_NAME%"
+    file_name: "%DATASET_ID%_part"
     owners: ["team:web", "a@example.com"]
     description: all of it
     enabled: false
@@ -91,6 +92,7 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     assert flow.destination.max_concurrent_exports == 2
     assert flow.render_folder(flow.datasets[1], flow.schedule.start) == "Acme/dev/flights"
     assert flow.render_manifest_folder(flow.datasets[1], flow.schedule.start) == "manifests/flights"
+    assert flow.render_file_name(flow.datasets[1], flow.schedule.start) == "flights_part"
 
 
 def test_relative_paths_start_at_the_project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

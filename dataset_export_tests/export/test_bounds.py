@@ -67,10 +67,10 @@ def test_an_unrecorded_export_is_part_of_the_ledger_and_records_win() -> None:
 def test_s6_names_look_like_the_originals_and_p4_are_the_same_again(ordinal: int) -> None:
     run_id = str(uuid4())
     mark = name_mark("flow", "dataset", START, run_id)
-    name = file_name(mark, ordinal, ".gz.parquet")
+    name = file_name("part", mark, ordinal, ".gz.parquet")
     pattern = r"part-\d{5}-tid-[1-9]\d{18}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{6}-1-c000\.gz\.parquet"
     assert re.fullmatch(pattern, name)
-    assert name == file_name(name_mark("flow", "dataset", START, run_id), ordinal, ".gz.parquet")
+    assert name == file_name("part", name_mark("flow", "dataset", START, run_id), ordinal, ".gz.parquet")
     others = [("flow2", "dataset", START, run_id), ("flow", "d", START, run_id), ("flow", "dataset", START, "other")]
     assert len({mark, *(name_mark(*other) for other in others)}) == 4
 

@@ -83,7 +83,7 @@ def test_p4_a_file_becomes_several_under_names_that_are_derived(
 
 
 def test_the_first_part_has_the_name_of_the_whole() -> None:
-    path = f"orders/{file_name('tid-1000000000000000000-0', 3, '.gz.parquet.gpg')}"
+    path = f"orders/{file_name('part', 'tid-1000000000000000000-0', 3, '.gz.parquet.gpg')}"
     assert part_path(path, 0) == path
     assert part_path(path, 12) == path.replace("-c000.", "-c012.")
     assert place_in_export("somebody-elses.parquet") is None

@@ -11,6 +11,7 @@ from dataset_export.destinations.gcs import GCSDestination
 from dataset_export.destinations.local import LocalStore
 from dataset_export.destinations.s3 import S3Destination
 from dataset_export.export.dataflow import Dataflow
+from dataset_export.export.file_names import FileNameTemplate
 from dataset_export.export.folder import FolderTemplate
 from dataset_export.export.schedule import Frequency, make_schedule
 from dataset_export.export.settings import Difference, differences, schedule_in, settings_of
@@ -50,6 +51,7 @@ def test_what_is_recorded(flow: Dataflow) -> None:
     ("change", "key", "before", "after"),
     [
         ({"folder": FolderTemplate("x/%DATASET_ID%")}, "folder", "%DATASET_ID%/%EXPORT_TIME%", "x/%DATASET_ID%"),
+        ({"file_name": FileNameTemplate("%DATASET_ID%")}, "file_name", "part", "%DATASET_ID%"),
         ({"enabled": False}, "enabled", True, False),
         (
             {"schedule": make_schedule(Frequency.CRON, START, cron="1 * * * *", end="never")},
@@ -58,7 +60,7 @@ def test_what_is_recorded(flow: Dataflow) -> None:
             "1 * * * *",
         ),
     ],
-    ids=["folder", "enabled", "schedule"],
+    ids=["folder", "file_name", "enabled", "schedule"],
 )
 def test_a_change_is_found_by_its_key(
     flow: Dataflow, change: dict[str, object], key: str, before: object, after: object
