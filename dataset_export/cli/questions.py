@@ -29,12 +29,7 @@ def ask(question: str, read: Callable[[str], Answer], *, default: str | None = N
         try:
             text: str = click.prompt(question, default=default, show_default=bool(default), err=True)
         except click.Abort:
-            if sys.stdin.isatty():
-                raise
-            click.echo(err=True)
-            raise UsageError(
-                f"nobody answers '{question}'; give {flag}, or --yes for what is asked with a default"
-            ) from None
+            raise _nobody(question, f"{flag}, or --yes for what is asked with a default") from None
         try:
             return read(text.strip())
         except ExportError as error:
@@ -64,13 +59,24 @@ def ask_several(question: str, choices: Mapping[str, str], *, default: str | Non
 
 
 def confirmed(question: str) -> bool:
-    """Ask for yes or no; yes is the default."""
-    return click.confirm(question, default=True, err=True)
+    """Ask for yes or no; yes is the default. Raises UsageError when nobody is there to answer."""
+    try:
+        return click.confirm(question, default=True, err=True)
+    except click.Abort:
+        raise _nobody(question, "--yes") from None
 
 
 def heading(text: str) -> None:
     """Begin a step."""
     click.echo(f"\n{click.style(text, bold=True)}", err=True)
+
+
+def _nobody(question: str, option: str) -> Exception:
+    """Why a question has no answer: somebody pressed Ctrl-C, or nobody is there."""
+    if sys.stdin.isatty():
+        return click.Abort()
+    click.echo(err=True)
+    return UsageError(f"nobody answers '{question}'; give {option}")
 
 
 def _show(choices: Mapping[str, str]) -> None:

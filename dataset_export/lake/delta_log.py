@@ -76,7 +76,9 @@ class DeltaLog:
                 oldest = number
                 yield number, entry
         if oldest is None and checkpoint is None:
-            raise NotFound(f"there is no Delta table at {self._uri}: it has no {LOG} with commits")
+            raise NotFound(
+                f"there is no Delta table at {self._uri}: it has no {LOG} with commits; correct its location, or its format"
+            )
 
     def _listed(self, after: str | None) -> list[tuple[int, Listed]]:
         found = [

@@ -121,7 +121,9 @@ class ObjectFolder:
         with translated(self._name):
             if local is not None:
                 if not local.is_dir():
-                    raise NotFound(f"there is no table at {uri}: the folder does not exist")
+                    raise NotFound(
+                        f"there is no table at {uri}: the folder does not exist; correct its location, or make it"
+                    )
                 return LocalStore(local)
             check_sendable(self._location.storage_options)
             config, client = _settings(self._location.storage_options)

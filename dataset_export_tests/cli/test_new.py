@@ -170,6 +170,13 @@ def test_a_wrong_answer_is_explained_and_asked_again(defs: Path) -> None:
     assert "my_flow" in declared(defs).dataflows
 
 
+def test_nobody_at_the_end_writes_nothing(defs: Path) -> None:
+    done = new("nightly", *ALL, answers="\n" * 5)
+    assert done.exit_code == 2
+    assert "nobody answers 'write " in done.stderr
+    assert not (defs / "dataflows").exists()
+
+
 def test_no_at_the_end_writes_nothing(defs: Path) -> None:
     done = new("nightly", *ALL, answers="\n" * 5 + "n\n")
     assert done.exit_code == 0

@@ -126,7 +126,7 @@ class TestFiles:
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
         for ask in (lambda t: t.versions(), lambda t: t.slice(None, 0), lambda t: t.newest_before(NOW)):
-            with pytest.raises(NotFound, match="the folder does not exist"):
+            with pytest.raises(NotFound, match="the folder does not exist; correct its location"):
                 ask(open_table(TableLocation("parquet", str(tmp_path / "none"))))
 
 
