@@ -293,16 +293,23 @@ def _translation(error: Exception, uri: str) -> ExportError:
         return AccessDenied(f"there are no credentials for the table {uri}: set them in its storage options")
     if "NoSuchBucket" in text:
         return NotFound(f"there is no table at {uri}: the bucket does not exist")
+    said = _without_paths(text, uri)
     denied = re.search(
-        r"\b40[13]\b(?!\.\d)|Forbidden|Permission denied|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied", text
+        r"\b40[13]\b(?!\.\d)|Forbidden|Permission denied|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied", said
     )
     if denied or kind in {"PermissionDeniedError", "UnauthenticatedError"} or isinstance(error, PermissionError):
         return AccessDenied(f"access to the table {uri} was refused: check its credentials and permissions ({text})")
     if re.search(
-        r"error sending request|timed? ?out|[Cc]onnect|after \d+ retries|\b(429|5\d\d)\b(?!\.\d)|error decoding", text
+        r"error sending request|timed? ?out|[Cc]onnect|after \d+ retries|\b(429|5\d\d)\b(?!\.\d)|error decoding", said
     ):
         return TransientError(f"the storage of the table {uri} did not answer: {text}")
     return LakeError(f"the table {uri} cannot be read: {text}")
+
+
+def _without_paths(text: str, uri: str) -> str:
+    """What an error says beside its places: a folder may be called 503, or `connections`."""
+    places = {uri, str(local_path(uri) or uri)}
+    return re.sub("|".join((*(rf"{re.escape(place)}\S*" for place in places), r"https?://\S+")), "", text)
 
 
 def _one_line(error: Exception) -> str:

@@ -538,6 +538,14 @@ class TestUnreachable:
             with pytest.raises(NotFound, match="a table"):
                 ask(delta.table())
 
+    @pytest.mark.parametrize("folder", ["503", "flow-401", "connections", "Forbidden", "timeout"])
+    def test_a_missing_folder_whatever_its_name_is(self, tmp_path: Path, folder: str) -> None:
+        """Numbers and words of errors in a path are none: such a table was asked for again, as if its storage were away."""
+        for uri in (str(tmp_path / folder / "a table"), (tmp_path / folder / "orders").as_uri()):
+            for ask in (lambda t: t.slice(None, 0), lambda t: t.schema(0)):
+                with pytest.raises(NotFound, match=r"there is no table at .*; correct its location"):
+                    ask(DeltaBuilder(uri).table())
+
     def test_a_folder_that_is_no_table(self, tmp_path: Path) -> None:
         for ask in (lambda t: t.versions(), lambda t: t.slice(None, 0), lambda t: t.newest_before(day(1))):
             with pytest.raises(NotFound, match="no Delta table"):
