@@ -31,7 +31,7 @@ from dataset_export.lake.open import TableLocation, open_table
 from dataset_export.lake.table import Table as LakeTable
 from dataset_export_tests.export.exporter import Exporter
 from dataset_export_tests.lake.delta_tables import DeltaBuilder
-from dataset_export_tests.lake.unwritten_tables import write_delta_log, write_iceberg_metadata
+from dataset_export_tests.lake.unwritten_tables import VECTORS, mark_delta_rows, write_delta_log, write_iceberg_metadata
 
 BAR = 2
 """Seconds that a plan of everything may take more than the library needs to open the table, by medians."""
@@ -42,11 +42,21 @@ PACKAGES = ("deltalake", "pyiceberg", "pyarrow")
 
 @dataclass(frozen=True)
 class Subject:
-    """A table of one format: how its library opens it, which is to read the metadata of every file; and how we do."""
+    """A table: how its library opens it, which is to read the metadata of every file; and how we do.
+
+    Attributes:
+        format: its format, and what is special about it.
+        open_by_library: returns the number of files.
+        open_by_us: likewise without having asked for them yet.
+        appends: versions that added files.
+        recent: those among the newest ones that an increment has.
+    """
 
     format: str
     open_by_library: Callable[[], int]
     open_by_us: Callable[[], LakeTable]
+    appends: int
+    recent: int = INCREMENT
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def main() -> None:
     options = _arguments()
     with TemporaryDirectory() as folder:
         made = [make(Path(folder), options.versions, options.files) for make in SUBJECTS]
-        results = [measure(one, Path(folder), options.versions, options.files, options.rounds) for one in made]
+        results = [measure(one, Path(folder), options.files, options.rounds) for one in made]
     machine = f"{process.machine(*PACKAGES)}. Load of the last minute: {os.getloadavg()[0]:.2f}"
     size = f"{options.versions:,} versions of {options.files:,} files each, {options.rounds} rounds"
     rows = [_cells(result) for result in results]
@@ -92,6 +102,21 @@ def delta(folder: Path, versions: int, files: int) -> Subject:
         "Delta",
         lambda: pa.table(DeltaTable(str(lake)).get_add_actions(flatten=False)).num_rows,
         lambda: DeltaBuilder(str(lake)).table("at"),
+        versions,
+    )
+
+
+def delta_vectors(folder: Path, versions: int, files: int) -> Subject:
+    """A Delta table with deletion vectors and without a checkpoint; the rows that its newest version marks are in files of its oldest."""
+    lake = folder / "delta-vectors"
+    write_delta_log(lake, versions - 1, files, checkpoint_at=None, protocol=VECTORS)
+    mark_delta_rows(lake, version=0)
+    return Subject(
+        "Delta with deletion vectors, no checkpoint",
+        lambda: pa.table(DeltaTable(str(lake)).get_add_actions(flatten=False)).num_rows,
+        lambda: DeltaBuilder(str(lake)).table("at"),
+        versions - 1,
+        INCREMENT - 1,
     )
 
 
@@ -108,13 +133,13 @@ def iceberg(folder: Path, versions: int, files: int) -> Subject:
     def open_by_us() -> LakeTable:
         return open_table(TableLocation("iceberg", metadata, {}, timestamp_column="at"))
 
-    return Subject("Iceberg", open_by_library, open_by_us)
+    return Subject("Iceberg", open_by_library, open_by_us, versions)
 
 
-SUBJECTS = (delta, iceberg)
+SUBJECTS = (delta, delta_vectors, iceberg)
 
 
-def measure(subject: Subject, folder: Path, versions: int, files: int, rounds: int) -> Result:
+def measure(subject: Subject, folder: Path, files: int, rounds: int) -> Result:
     """Open and plan in turn, each time with nothing kept of the time before, and what that left collected.
 
     Raises RuntimeError when something else is planned than the table has."""
@@ -126,12 +151,13 @@ def measure(subject: Subject, folder: Path, versions: int, files: int, rounds: i
         if newest is None:
             raise RuntimeError(f"{subject.format}: no version found")
         bounds = Bounds(None if lower is None else newest.number - lower, newest.number)
-        return sum(len(shard.files) for shard in describe(exporter.request(0), bounds, table).shards)
+        shards = describe(exporter.request(0), bounds, table).shards
+        return sum(len(file.sources) for shard in shards for file in shard.files)
 
     steps = (
-        (subject.open_by_library, versions * files),
-        (lambda: plan(None), versions * files),
-        (lambda: plan(INCREMENT), INCREMENT * files),
+        (subject.open_by_library, subject.appends * files),
+        (lambda: plan(None), subject.appends * files),
+        (lambda: plan(INCREMENT), subject.recent * files),
     )
     taken: list[list[float]] = [[], [], []]
     for _ in range(rounds):

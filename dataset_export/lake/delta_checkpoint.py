@@ -8,6 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from dataset_export.errors import CorruptFile
@@ -37,12 +38,12 @@ def vectors_at(version: int, objects: ObjectFolder, log: DeltaLog, uri: str) -> 
     live: Vectors = {}
     for file in files:
         live.update(_in_checkpoint(file, objects, uri))
-    for commit in log.commits(checkpoint, version):
-        for action in sorted(commit.actions, key=lambda action: action.adds):
-            if action.adds:
-                live[action.file.path] = action.file.deletes
-            elif live.get(action.file.path) == action.file.deletes:
-                live.pop(action.file.path, None)
+    for actions in log.vectors(checkpoint, version):
+        for adds, path, vector in sorted(actions, key=itemgetter(0)):
+            if adds:
+                live[path] = vector
+            elif live.get(path) == vector:
+                live.pop(path, None)
     return live
 
 

@@ -61,8 +61,20 @@ class DeltaLog:
         read = list(self._read_commits(lower, upper))
         path = timestamps()
         for number, entries in read:
-            actions = [(kind, entry[kind]) for entry in entries for kind in ("add", "remove") if entry.get(kind)]
-            yield Commit(number, [self._file_action(action, path, adds=kind == "add") for kind, action in actions])
+            yield Commit(number, [self._file_action(action, path, adds=adds) for adds, action in _actions(entries)])
+
+    def vectors(self, lower: int, upper: int) -> Iterator[list[tuple[bool, str, str | None]]]:
+        """Of each commit after `lower` up to and including `upper` the files that it adds (True) and removes, by path, with their deletion
+        vectors as `SourceFile.deletes` has them. Nothing else of a file is looked at, since there may be very many.
+
+        Raises:
+            VersionGone, UnsupportedTable: as `commits`.
+        """
+        for _, entries in self._read_commits(lower, upper):
+            yield [
+                (adds, data_path(action["path"], self._uri), _vector_text(action.get("deletionVector")))
+                for adds, action in _actions(entries)
+            ]
 
     def _newest_first(self) -> Iterator[tuple[int, Listed]]:
         checkpoint = self._last_checkpoint()
@@ -123,7 +135,7 @@ class DeltaLog:
         if not line.strip():
             return {}
         try:
-            return json.loads(line)
+            return json.loads(str(line, "utf-8"))
         except ValueError as error:
             raise CorruptFile(f"the log file {name} of the table {self._uri} is damaged: restore it") from error
 
@@ -167,6 +179,20 @@ class DeltaLog:
         )
 
 
+def _actions(entries: list[dict[str, Any]]) -> Iterator[tuple[bool, Mapping[str, Any]]]:
+    """What a commit adds (True) and removes."""
+    for entry in entries:
+        if add := entry.get("add"):
+            yield True, add
+        if remove := entry.get("remove"):
+            yield False, remove
+
+
+def _vector_text(entry: Mapping[str, Any] | None) -> str | None:
+    vector = vector_in_log(entry) if entry else None
+    return vector.text if vector else None
+
+
 def log_gone(uri: str, lower: int, missing: int) -> VersionGone:
     """The error for a log that no longer reaches back to `lower`."""
     return VersionGone(
@@ -181,7 +207,7 @@ def data_path(path: str, uri: str) -> str:
     Raises:
         UnsupportedTable: for an absolute path, which a shallow clone has.
     """
-    if path.startswith("/") or "://" in path or path.startswith("file:"):
+    if path.startswith(("/", "file:")) or "://" in path:
         raise UnsupportedTable(
             f"the table {uri} refers to the file {path} outside its location (a shallow clone): make a deep clone and "
             "export that"

@@ -41,8 +41,19 @@ _EPOCH_MICROS = 1_767_225_600_000_000
 """2026-01-01, as Iceberg writes a bound."""
 
 
-def write_delta_log(folder: Path, versions: int, files: int, checkpoint_at: int) -> None:
-    """A Delta log of appends of `files` files each, of 10 rows; deltalake makes the checkpoint."""
+VECTORS = {
+    "minReaderVersion": 3,
+    "minWriterVersion": 7,
+    "readerFeatures": ["deletionVectors"],
+    "writerFeatures": ["deletionVectors"],
+}
+"""The protocol of a table with deletion vectors in use."""
+
+
+def write_delta_log(
+    folder: Path, versions: int, files: int, checkpoint_at: int | None, protocol: dict[str, Any] | None = None
+) -> None:
+    """A Delta log of appends of `files` files each, of 10 rows; deltalake makes the checkpoint, unless there is to be none."""
     log = folder / "_delta_log"
     log.mkdir(parents=True)
     stats = {
@@ -63,7 +74,10 @@ def write_delta_log(folder: Path, versions: int, files: int, checkpoint_at: int)
             {"commitInfo": {"timestamp": 1_790_000_000_000 + version, "operation": "WRITE"}}
         ]
         if version == 0:
-            entries += [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
+            entries += [
+                {"protocol": protocol or {"minReaderVersion": 1, "minWriterVersion": 2}},
+                {"metaData": metadata},
+            ]
         entries += [
             {
                 "add": {
@@ -78,7 +92,27 @@ def write_delta_log(folder: Path, versions: int, files: int, checkpoint_at: int)
             for number in range(files)
         ]
         (log / f"{version:020}.json").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    DeltaTable(str(folder), version=checkpoint_at).create_checkpoint()
+    if checkpoint_at is not None:
+        DeltaTable(str(folder), version=checkpoint_at).create_checkpoint()
+
+
+def mark_delta_rows(folder: Path, version: int) -> None:
+    """A commit after the newest one, which deletes 3 rows of every file that `version` added, by deletion vectors."""
+    log = folder / "_delta_log"
+    vector = {
+        "storageType": "u",
+        "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^",
+        "offset": 4,
+        "sizeInBytes": 40,
+        "cardinality": 3,
+    }
+    entries: list[dict[str, Any]] = [{"commitInfo": {"timestamp": 1_790_000_100_000, "operation": "DELETE"}}]
+    for line in (log / f"{version:020}.json").read_text().splitlines():
+        if add := json.loads(line).get("add"):
+            entries.append({"remove": {key: add[key] for key in ("path", "partitionValues", "size", "dataChange")}})
+            entries.append({"add": {**add, "deletionVector": vector}})
+    newest = len(list(log.glob("*.json"))) - 1
+    (log / f"{newest + 1:020}.json").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
 def write_iceberg_metadata(folder: Path, versions: int, files: int, readable: int = 10) -> Path:
