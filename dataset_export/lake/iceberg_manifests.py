@@ -201,6 +201,9 @@ def read_manifest(data: bytes, manifest: "ManifestFile", columns: frozenset[int]
     Raises:
         ValueError, EOFError, KeyError, TypeError: when it is damaged.
     """
+    if len(data) != manifest.manifest_length:
+        # Where an Avro file ends, nothing in it says.
+        raise ValueError(f"it has {len(data)} bytes, and its list says {manifest.manifest_length}")
     spec_id, inherited = manifest.partition_spec_id, manifest.sequence_number
 
     def of_columns(values: Mapping[int, Any] | None) -> Mapping[int, Any]:

@@ -288,6 +288,19 @@ def test_lost_files(iceberg: IcebergBuilder) -> None:
         iceberg.table().slice(None, 1)
 
 
+def test_a_manifest_that_is_cut_off_between_blocks(iceberg: IcebergBuilder) -> None:
+    iceberg.append(1)
+    (listed,) = iceberg.snapshot(1).manifests(iceberg.raw().io)
+    manifest = Path(listed.manifest_path.removeprefix("file://"))
+    data = manifest.read_bytes()
+    marker = data[-16:]
+    manifest.write_bytes(data[: data.index(marker) + len(marker)])  # the header alone: an Avro file without records
+    with pytest.raises(
+        CorruptFile, match=r"-m0\.avro .* is damaged: restore it \(it has \d+ bytes, and its list says \d+"
+    ):
+        iceberg.table().slice(None, 1)
+
+
 def test_a_table_by_its_metadata_file(iceberg: IcebergBuilder, tmp_path: Path) -> None:
     iceberg.append(1)
     iceberg.append(2)
