@@ -107,7 +107,9 @@ def _translated(uri: str) -> Generator[None]:
         iceberg.TooManyRequestsError,
         RequestException,
     ) as error:
-        raise TransientError(f"the catalog of the table {uri} did not answer: {quoted(error)}") from None
+        raise TransientError(
+            f"the catalog of the table {uri} did not answer: see whether it runs and its uri is right ({quoted(error)})"
+        ) from None
     except FileNotFoundError as error:
         raise CorruptFile(
             f"the catalog's metadata file of the table {uri} is missing: restore it, or register the table anew"
@@ -136,5 +138,7 @@ def _of_database(uri: str, error: Exception) -> ExportError:
     if re.search(r"password|authentication|denied", text):
         return AccessDenied(f"the catalog's database of the table {uri} refused access: {text}")
     if isinstance(error, OperationalError):
-        return TransientError(f"the catalog's database of the table {uri} did not answer: {text}")
+        return TransientError(
+            f"the catalog's database of the table {uri} did not answer: see whether it runs and its uri is right ({text})"
+        )
     return LakeError(f"the catalog's database of the table {uri} cannot be read: {text}")
