@@ -11,8 +11,9 @@ RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
 # What is compiled when the project is installed.
 NATIVE := hatch_build.py $(wildcard dataset_export/encoding/native/*.[ch])
-# A worker for each core, with test servers of its own.
+# A worker for each core, with test servers of its own; the default suite has one more, because many of its tests wait.
 PARALLEL := -n auto --dist worksteal
+ONE_MORE := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 
 .PHONY: demo ui test servers test-slow soak soak-short test-failed check check-assets bench bench-destinations bench-planning bench-rewrites format lock clean help
 
@@ -26,7 +27,7 @@ ui: $(RUNTIME) $(DAGSTER_HOME)/dagster.yaml ## The Dagster UI and daemon on http
 	DAGSTER_HOME=$(DAGSTER_HOME) $(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
 
 test: $(DEV) ## The default test suite, on real servers (under 10 minutes on 2 cores).
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(ONE_MORE)
 
 servers: $(DEV) ## Install the servers that the tests run against.
 

@@ -28,6 +28,11 @@ KINDS = ("local", "amazon_s3", "google_cloud_storage", "azure_blob", "data_landi
 """Types of destination; `places` has a module of each, which opens one."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for long come first."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is left in a person's own cache, nor taken from it."""

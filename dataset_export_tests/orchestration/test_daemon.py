@@ -92,6 +92,7 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
+@pytest.mark.waits
 @pytest.mark.timeout(420)
 def test_missed_ticks_are_delivered_in_order_then_each_tick_and_nothing_after_the_end(
     weed: Weed, bucket: str, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
