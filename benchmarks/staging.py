@@ -89,6 +89,8 @@ def compete(table: Input, form: str, only: list[str] | None, rounds: int, failed
 
     One that fails, or writes other rows, is out of it and in `failed`. Raises RuntimeError when ours is it."""
     entries = field(form, table.name, only, rounds, len(table.files))
+    for file in table.files:
+        _read(file)  # or whoever is first would wait for the disk
     runs: dict[Entry, list[tuple[process.Measured, int]]] = {entry: [] for entry in entries}
     for number in range(rounds):
         turn = number % max(1, len(entries))
@@ -107,6 +109,12 @@ def compete(table: Input, form: str, only: list[str] | None, rounds: int, failed
                 seconds = runs[entry][-1][0].seconds
                 print(f"{table.name}, {form}, round {number + 1}: {entry.contender} {seconds:.2f} s", flush=True)
     return [_result(entry, form, table, found) for entry, found in runs.items()]
+
+
+def _read(file: Path) -> None:
+    with file.open("rb") as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def _result(entry: Entry, form: str, table: Input, found: list[tuple[process.Measured, int]]) -> Result:
