@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -257,9 +258,7 @@ class SFTPStore:
         return self._calls.call("look at", path, look)
 
     def _reads_as(self, path: str, size: int, sha256: str) -> bool:
-        if self._size(path) != size:
-            return False
-        return reads_as(lambda path: open_stream(self._calls, path), path, size, sha256)
+        return self._size(path) == size and reads_as(partial(open_stream, self._calls), path, size, sha256)
 
 
 def _hidden(receipt: Staged | Leftover) -> str:

@@ -108,7 +108,10 @@ SAMPLE = [
 
 CHOSEN = [
     *(Case(kind, *sample) for kind in WHOLE for sample in SAMPLE),
-    *(Case(kind, *SAMPLE[number % 2]) for number, kind in enumerate(kind for kind in KINDS if kind not in WHOLE)),
+    *(
+        Case(kind, *SAMPLE[number % len(SAMPLE)])
+        for number, kind in enumerate(kind for kind in KINDS if kind not in WHOLE)
+    ),
     *(Case(kind, False, Death("put-manifest", 1, "after"), "new run") for kind in WHOLE),
     Case("local", False, Death("link", 3, "after"), "re-execution"),
     Case("local", True, Death("delete-file", 2, "after"), "new run"),
